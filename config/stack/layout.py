@@ -46,6 +46,10 @@ class Layout:
     def lock(self) -> Path:
         return self.home / "lock"
 
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.control / "supervisor.sock"
+
     def log(self, name: str) -> Path:
         """The log file of the process or server called ``name``."""
         return self.logs / f"{name}.log"

@@ -12,15 +12,15 @@ from config.stack.errors import StackError
 SECRET_NAMES = ("django_secret_key", "flower_password", "broker_password", "cache_password")
 
 
-def secrets_of(home: Path) -> dict[str, str]:
-    """The home's secrets by name, generated where missing and kept in a file that only its owner can read."""
+def secrets_of(home: Path) -> tuple[dict[str, str], set[str]]:
+    """The home's secrets by name, and the names of those generated just now; only their owner can read the file."""
     path = home / "secrets.json"
     known = read_json(path)
-    missing = [name for name in SECRET_NAMES if name not in known]
+    missing = {name for name in SECRET_NAMES if name not in known}
     if missing:
         known |= {name: secrets.token_urlsafe(48 if name == "django_secret_key" else 24) for name in missing}
         write_json(path, known)
-    return known
+    return known, missing
 
 
 def read_json(path: Path) -> dict:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import json
 import os
 import shutil
 import signal as signals
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from config.stack.errors import StackError, UsageError
+from config.stack.environment import SERVER_VARIABLES, children_environment, is_simulated
+from config.stack.errors import StackError
 from config.stack.layout import CHECKOUT, Layout
+from config.stack.lock import HomeLock
+from config.stack.management import manage
 from config.stack.memory import read_json, secrets_of, write_json
 from config.stack.ports import LOOPBACK, free_port, public_ports, require_free
 from config.stack.postgres import Postgres
 from config.stack.procfile import read_procfile
-from config.stack.supervision import PROCESSES, SERVERS, Program, Supervisor
+from config.stack.programs import PROCESSES, SERVERS, Program
+from config.stack.supervision import Supervisor
 from config.stack.valkey import Valkey
 
 PROCFILE = CHECKOUT / "Procfile"
-SERVER_VARIABLES = {"postgres": "DATABASE_URL", "broker": "BROKER_URL", "cache": "REDIS_URL"}
 SERVER_READY_SECONDS = 60.0
+OWN_FOLDERS = ("logs", "static", "postgres.new")
+OWN_FILES = ("secrets.json", "ports.json", "supervisord.*", "celerybeat-schedule*", "lock")
 
 Server = Postgres | Valkey
 
@@ -37,7 +42,7 @@ class Stack:
     """Everything that one home runs. Use it as a context manager, or call ``close``.
 
     ``env`` is what the children inherit (default: this process's environment); ``DATABASE_URL``, ``BROKER_URL`` and
-    ``REDIS_URL`` in it take the place of the embedded server. ``ports`` overrides PORT, FLOWER_PORT and
+    ``REDIS_URL`` in it take the place of the embedded server. The three ports override PORT, FLOWER_PORT and
     SIMULATOR_PORT. Create it in a thread that outlives it: when that thread ends, so does the stack.
     Servers are addressed as ``postgres``, ``broker`` and ``cache``, processes by their name in the Procfile.
     """
@@ -62,8 +67,11 @@ class Stack:
         self.processes = read_procfile(procfile) if procfile.exists() else []
         self.supervisor = Supervisor(self.layout)
         self.servers: dict[str, Server] = {}
-        self.environment = given
-        self._lock: int | None = None
+        self.lock = HomeLock(self.layout.lock)
+        self.simulated = is_simulated(given)
+        self.given = given
+        self.environment = dict(given)
+        self.new_flower_password: str | None = None  # set by the start that generates it
 
     @property
     def home(self) -> Path:
@@ -72,11 +80,6 @@ class Stack:
     @property
     def base_url(self) -> str:
         return f"http://{LOOPBACK}:{self.ports['PORT']}"
-
-    @property
-    def simulated(self) -> bool:
-        """Whether answers come from the local simulator, because there was no ANTHROPIC_API_KEY."""
-        return self.environment.get("AGENTPLATFORM_SIMULATOR") == "1"
 
     @property
     def process_names(self) -> list[str]:
@@ -88,7 +91,7 @@ class Stack:
 
         Raises UsageError when another stack runs on this home, StackError when a server does not come up."""
         self.layout.create()
-        self._take_lock()
+        self.lock.take()
         try:
             self._prepare_servers()
             self.supervisor.start(self._programs(), self.environment)
@@ -100,21 +103,35 @@ class Stack:
     def require_free_ports(self) -> None:
         """Raises UsageError for the first public port that is occupied; nothing has been started then."""
         for variable, port in self.ports.items():
-            if variable != "SIMULATOR_PORT" or not self.environment.get("ANTHROPIC_API_KEY"):
+            if variable != "SIMULATOR_PORT" or self.simulated:
                 require_free(variable, port)
+
+    def migrate(self) -> None:
+        """Bring the database's schema up to date. Raises StackError with the end of the log."""
+        self._manage("migrate", "--no-input")
+
+    def bootstrap(self) -> dict[str, Any]:
+        """Make the admin user and the demo tenant where missing; returns what the command says about them."""
+        output = self._manage("bootstrap", "--json")
+        try:
+            return dict(json.loads(output.strip().splitlines()[-1]))
+        except (ValueError, IndexError, TypeError):
+            raise StackError(
+                f"manage.py bootstrap said something else than JSON; see {self.log_path('bootstrap')}"
+            ) from None
 
     def start(self, names: Iterable[str] | None = None) -> None:
         """Start these (default: every process); a server is waited for until it answers."""
         wanted = self.process_names if names is None else list(names)
         for name in wanted:
-            self.supervisor.call("startProcess", self._address(name), False)
+            self.supervisor.start_program(self._address(name))
         for name in wanted:
             if name in self.servers:
                 self._wait_for_server(self.servers[name])
 
     def stop(self, name: str) -> None:
         """Stop it in good order and leave it stopped; returns when it has ended."""
-        self.supervisor.call("stopProcess", self._address(name), True)
+        self.supervisor.stop_program(self._address(name))
 
     def restart(self, name: str) -> None:
         """Stop it, then start it."""
@@ -123,14 +140,18 @@ class Stack:
 
     def state(self, name: str) -> str:
         """supervisord's word for it: RUNNING, STARTING, BACKOFF, STOPPING, STOPPED, EXITED, FATAL."""
-        return str(self.supervisor.call("getProcessInfo", self._address(name))["statename"])
+        return str(self.supervisor.program(self._address(name))["statename"])
 
     def pid(self, name: str) -> int:
         """Its process id. Raises StackError when it does not run at this moment."""
-        pid = int(self.supervisor.call("getProcessInfo", self._address(name))["pid"])
+        pid = int(self.supervisor.program(self._address(name))["pid"])
         if not pid:
             raise StackError(f"{name} is not running; see {self.log_path(name)}")
         return pid
+
+    def process_ids(self) -> dict[str, int]:
+        """The process id of everything that runs at this moment, servers included, by name."""
+        return {info["name"]: info["pid"] for info in self.supervisor.programs() if info["pid"]}
 
     def kill(self, name: str, signal: int = signals.SIGKILL) -> int:
         """Send it a signal behind supervisord's back, as a crash would; returns the process id that got it."""
@@ -144,18 +165,25 @@ class Stack:
     def close(self) -> None:
         """End everything, processes before servers, within some fifteen seconds. May be called twice."""
         self.supervisor.stop()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self.lock.release()
 
     def erase(self) -> None:
-        """Delete the home with all its data; the stack must have been closed."""
-        self._take_lock()
-        for folder in {self.home, self.layout.postgres, self.layout.sockets, self.layout.control}:
+        """Delete all data of this home. What the stack did not put there stays, and so does the folder then.
+
+        Raises UsageError when a stack runs on it."""
+        if not self.home.is_dir():
+            return
+        self.lock.take()
+        folders = [self.home / name for name in (*OWN_FOLDERS, "broker", "cache")]
+        for folder in [*folders, self.layout.postgres, self.layout.sockets, self.layout.control]:
             shutil.rmtree(folder, ignore_errors=True)
-        if self.layout.as_root:
-            shutil.rmtree(self.layout.control.parent, ignore_errors=True)
-        self.close()
+        for pattern in OWN_FILES:
+            for path in self.home.glob(pattern):
+                path.unlink(missing_ok=True)
+        for folder in [self.home, *([self.layout.control.parent] if self.layout.as_root else [])]:
+            with contextlib.suppress(OSError):  # somebody else's files are in it
+                folder.rmdir()
+        self.lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -165,27 +193,14 @@ class Stack:
     ) -> None:
         self.close()
 
-    def _take_lock(self) -> None:
-        lock = os.open(self.layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(lock, 20).decode().strip()
-            os.close(lock)
-            raise UsageError(
-                f"A stack is already running from {self.home} (process {holder or 'unknown'}). "
-                "Stop it with Ctrl-C, or set AGENTPLATFORM_HOME to another folder."
-            ) from None
-        os.ftruncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
-        self._lock = lock
-
     def _prepare_servers(self) -> None:
-        known = secrets_of(self.home)
+        known, generated = secrets_of(self.home)
+        if "flower_password" in generated and not self.given.get("FLOWER_BASIC_AUTH"):
+            self.new_flower_password = known["flower_password"]
         remembered = read_json(self.home / "ports.json")
         taken = set(self.ports.values())
         for name, variable in SERVER_VARIABLES.items():
-            if self.environment.get(variable):
+            if self.given.get(variable):
                 continue
             if name == "postgres":
                 self.servers[name] = Postgres(self.layout)
@@ -194,35 +209,15 @@ class Stack:
                 taken.add(remembered[name])
                 self.servers[name] = Valkey(name, self.layout, remembered[name], known[f"{name}_password"])
         write_json(self.home / "ports.json", remembered)
-        self.environment = self._children_environment(known)
+        self.environment = children_environment(
+            self.given,
+            home=self.home,
+            ports=self.ports,
+            secrets=known,
+            server_urls={SERVER_VARIABLES[name]: server.url for name, server in self.servers.items()},
+        )
         for server in self.servers.values():
             server.prepare(self.say)
-
-    def _children_environment(self, known: Mapping[str, str]) -> dict[str, str]:
-        given = self.environment
-        binaries = str(Path(sys.executable).parent)
-        environment = {
-            "DJANGO_SECRET_KEY": known["django_secret_key"],
-            "FLOWER_BASIC_AUTH": f"operator:{known['flower_password']}",
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            **{
-                variable: server.url
-                for name, server in self.servers.items()
-                if (variable := SERVER_VARIABLES[name])
-            },
-            **{key: value for key, value in given.items() if value or key not in SERVER_VARIABLES.values()},
-            **{variable: str(port) for variable, port in self.ports.items()},
-            "AGENTPLATFORM_HOME": str(self.home),
-            "PATH": os.pathsep.join([binaries, given.get("PATH", os.defpath)]),
-            "PYTHONUNBUFFERED": "1",
-        }
-        if not given.get("ANTHROPIC_API_KEY"):
-            environment |= {
-                "AGENTPLATFORM_SIMULATOR": "1",
-                "ANTHROPIC_API_KEY": "simulator",
-                "ANTHROPIC_BASE_URL": f"http://{LOOPBACK}:{self.ports['SIMULATOR_PORT']}",
-            }
-        return environment
 
     def _programs(self) -> list[Program]:
         programs = [
@@ -235,6 +230,9 @@ class Stack:
             for process in self.processes
             if process.name in wanted
         ]
+
+    def _manage(self, *words: str) -> str:
+        return manage(list(words), self.environment, self.log_path(words[0]))
 
     def _address(self, name: str) -> str:
         if name in self.servers:

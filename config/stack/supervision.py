@@ -4,125 +4,47 @@ from __future__ import annotations
 
 import http.client
 import os
-import resource
-import shlex
 import socket
 import subprocess
 import sys
 import time
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
+from supervisor.xmlrpc import Faults  # type: ignore[import-untyped]
 
 from config.stack.errors import StackError
 from config.stack.layout import CHECKOUT, Layout
 from config.stack.memory import write_private
+from config.stack.programs import STOP_SECONDS, Program, configuration, tethered
 
-SERVERS, PROCESSES = "servers", "processes"
-# Both together stay under the fifteen seconds that a stop may take.
-STOP_SECONDS = {SERVERS: 6, PROCESSES: 7}
-START_PRIORITY = {SERVERS: 10, PROCESSES: 20}  # supervisord stops the highest first
-TETHER = Path(__file__).with_name("tether.py")
 RPC_TIMEOUT_SECONDS = 30.0
-HEADER = """\
-[supervisord]
-nodaemon=true
-silent=true
-umask=077
-logfile={home}/logs/supervisord.log
-logfile_maxbytes=2MB
-logfile_backups=2
-loglevel=info
-pidfile={home}/supervisord.pid
-childlogdir={home}/logs
-identifier=agentplatform
-minfds={minfds}
-{user}
-[unix_http_server]
-file={socket}
-chmod=0700
-
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-"""
-PROGRAM = """
-[program:{name}]
-command={command}
-directory={directory}
-autostart=false
-autorestart=true
-startsecs=1
-startretries=1000000
-stopsignal={stop_signal}
-stopwaitsecs={stop_seconds}
-stopasgroup={as_group}
-killasgroup=true
-redirect_stderr=true
-stdout_logfile={log}
-stdout_logfile_maxbytes=10MB
-stdout_logfile_backups=3
-"""
 
 
-@dataclass(frozen=True)
-class Program:
-    """What supervisord is told of one process. ``user`` is who it becomes after root has started it."""
+class SupervisorFault(StackError):
+    """supervisord refused a call; ``code`` is one of ``supervisor.xmlrpc.Faults``."""
 
-    name: str
-    group: str
-    command: Sequence[str]
-    stop_signal: str = "TERM"
-    user: str | None = None
-
-    @property
-    def address(self) -> str:
-        return f"{self.group}:{self.name}"
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-def tethered(command: Sequence[str], *options: str) -> list[str]:
-    """``command`` made to end when the process that starts it ends."""
-    return [sys.executable, "-I", "-S", str(TETHER), *options, "--", *command]
+def end_predecessor(configuration_file: Path) -> None:
+    """End a supervisord that outlived a killed launcher: two must never run servers on the same data.
 
-
-def escaped(text: str) -> str:
-    """supervisord expands ``%(name)s``, so a per cent sign of ours is written twice."""
-    return text.replace("%", "%%")
-
-
-def configuration(layout: Layout, programs: Sequence[Program]) -> str:
-    """The text of supervisord's configuration file for these programs, grouped so that groups stop one by one."""
-    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    parts = [
-        HEADER.format(
-            home=escaped(str(layout.home)),
-            socket=escaped(str(socket_path(layout))),
-            minfds=4096 if hard_limit == resource.RLIM_INFINITY else min(4096, hard_limit),
-            user="user=root\n" if layout.as_root else "",
-        )
-    ]
-    for program in programs:
-        options = ["--signal", program.stop_signal] + (["--user", program.user] if program.user else [])
-        parts.append(
-            PROGRAM.format(
-                name=program.name,
-                command=escaped(shlex.join(tethered(program.command, *options))),
-                directory=escaped("/" if program.user else str(CHECKOUT)),
-                stop_signal=program.stop_signal,
-                stop_seconds=STOP_SECONDS[program.group],
-                as_group="true" if program.group == PROCESSES else "false",
-                log=escaped(str(layout.log(program.name))),
-            )
-        )
-    for group in (SERVERS, PROCESSES):
-        if names := ",".join(program.name for program in programs if program.group == group):
-            parts.append(f"\n[group:{group}]\nprograms={names}\npriority={START_PRIORITY[group]}\n")
-    return "".join(parts)
-
-
-def socket_path(layout: Layout) -> Path:
-    return layout.control / "supervisor.sock"
+    The caller holds the home's lock, so whoever started it is gone. Raises StackError when it will not end."""
+    for process in psutil.process_iter(["cmdline"]):
+        if str(configuration_file) in (process.info["cmdline"] or []):
+            try:
+                process.terminate()
+                process.wait(sum(STOP_SECONDS.values()) + 4)
+            except psutil.NoSuchProcess:
+                continue
+            except psutil.Error as error:
+                raise StackError(f"An earlier stack still ends (process {process.pid}): {error}") from error
 
 
 class Supervisor:
@@ -135,8 +57,9 @@ class Supervisor:
     def start(self, programs: Sequence[Program], environment: Mapping[str, str]) -> None:
         """Start supervisord with everything stopped. The kernel ends it when the calling *thread* ends."""
         path = self.layout.home / "supervisord.conf"
+        end_predecessor(path)
         write_private(path, configuration(self.layout, programs))
-        socket_path(self.layout).unlink(missing_ok=True)
+        self.layout.supervisor_socket.unlink(missing_ok=True)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)]
         with open(self.layout.log("supervisord-output"), "wb") as output:
             self.process = subprocess.Popen(
@@ -167,16 +90,41 @@ class Supervisor:
 
     def call(self, method: str, *arguments: Any) -> Any:
         """One XML-RPC call of the ``supervisor`` namespace. Raises StackError when it is refused or fails."""
-        transport = UnixTransport(str(socket_path(self.layout)))
+        transport = UnixTransport(str(self.layout.supervisor_socket))
         with xmlrpc.client.ServerProxy("http://supervisor", transport=transport) as proxy:
             try:
                 return getattr(proxy.supervisor, method)(*arguments)
             except xmlrpc.client.Fault as fault:
-                raise StackError(
-                    f"supervisord, {method} {' '.join(map(str, arguments))}: {fault.faultString}"
+                words = " ".join(map(str, arguments))
+                raise SupervisorFault(
+                    f"supervisord, {method} {words}: {fault.faultString}", fault.faultCode
                 ) from None
             except (OSError, http.client.HTTPException) as error:
                 raise StackError(f"supervisord does not answer ({error or type(error).__name__})") from error
+
+    def start_program(self, address: str) -> None:
+        """Start it, without waiting; one that runs already is left alone."""
+        try:
+            self.call("startProcess", address, False)
+        except SupervisorFault as fault:
+            if fault.code != Faults.ALREADY_STARTED:
+                raise
+
+    def stop_program(self, address: str) -> None:
+        """Stop it and wait until it has ended; one that does not run is left alone."""
+        try:
+            self.call("stopProcess", address, True)
+        except SupervisorFault as fault:
+            if fault.code != Faults.NOT_RUNNING:
+                raise
+
+    def program(self, address: str) -> dict[str, Any]:
+        """supervisord's description of one program: ``statename``, ``pid`` and more."""
+        return dict(self.call("getProcessInfo", address))
+
+    def programs(self) -> list[dict[str, Any]]:
+        """The same of every program."""
+        return list(self.call("getAllProcessInfo"))
 
     def stop(self) -> None:
         """End supervisord and, through it, all it runs: first the processes, then the servers."""
@@ -190,7 +138,7 @@ class Supervisor:
                 self.process.kill()
                 self.process.wait()
         self.process = None
-        socket_path(self.layout).unlink(missing_ok=True)
+        self.layout.supervisor_socket.unlink(missing_ok=True)
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -1,0 +1,53 @@
+# Everything a person does with a checkout. `make` alone lists it.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+STACK := $(BIN)/python -m config.stack
+# Tests never talk to a real model, whatever the shell has in its environment.
+WITH_SERVERS := env -u ANTHROPIC_API_KEY $(STACK) exec --
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--custom-compile-command "make requirements" pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run serve test check lint bench requirements clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## prepare .venv
+	@$(PYTHON) -I config/stack/virtual_environment.py requirements.txt
+
+setup-dev: ## prepare .venv with the tools for development
+	@$(PYTHON) -I config/stack/virtual_environment.py requirements-dev.txt
+
+run: setup ## start everything, ask the sample questions, serve (ARGS=--once stops after the samples)
+	@$(STACK) run $(ARGS)
+
+serve: setup ## start everything without the samples
+	@$(STACK) serve
+
+test: setup-dev ## run all tests with servers of their own (ARGS goes to pytest)
+	@$(WITH_SERVERS) pytest $(ARGS)
+
+lint: setup-dev ## format, lint, types, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint ## everything CI checks: lint, missing migrations, tests
+	@$(WITH_SERVERS) python manage.py makemigrations --check --dry-run
+	@$(MAKE) --no-print-directory test
+
+bench: setup-dev ## measure, print a table, write benchmarks/results.json
+	@$(WITH_SERVERS) python -m tests.benchmarks $(ARGS)
+
+requirements: setup-dev ## pin anew what pyproject.toml asks for
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(COMPILE) --upgrade -o requirements.txt
+	@$(COMPILE) --upgrade --extra dev -c requirements.txt -o requirements-dev.txt
+
+clean: ## delete .venv, caches and the data of the home (.agentplatform)
+	@if [ -x $(BIN)/python ]; then $(STACK) clean; fi
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

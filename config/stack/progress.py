@@ -1,0 +1,136 @@
+"""Shows running workflows: a bar each on a terminal, a line for every change elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+ENDED_STEPS = {"succeeded", "skipped", "dead", "cancelled"}
+ENDED_WORKFLOWS = {"succeeded", "partial", "failed", "cancelled"}
+
+
+@dataclass(frozen=True)
+class WorkflowView:
+    """What the API says of a workflow, as far as it is shown."""
+
+    data: dict[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        return self.data["status"] in ENDED_WORKFLOWS
+
+    @property
+    def succeeded(self) -> bool:
+        return self.data["status"] == "succeeded"
+
+    @property
+    def steps_total(self) -> int:
+        return len(self.data["steps"])
+
+    @property
+    def steps_ended(self) -> int:
+        return sum(step["status"] in ENDED_STEPS for step in self.data["steps"])
+
+    @property
+    def doing(self) -> str:
+        """The steps under way, else the workflow's status."""
+        if self.finished:
+            return str(self.data["status"])
+        active = [step for step in self.data["steps"] if step["status"] not in ENDED_STEPS | {"blocked"}]
+        return ", ".join(f"{step['key']} {step['status']}" for step in active) or str(self.data["status"])
+
+    @property
+    def cost_usd_micros(self) -> int:
+        return int(self.data.get("cost_usd_micros") or 0)
+
+    @property
+    def answer(self) -> str:
+        return str((self.data.get("result") or {}).get("answer", ""))
+
+    @property
+    def sources(self) -> list[str]:
+        """Each source as "title: heading"."""
+        listed = (self.data.get("result") or {}).get("sources") or []
+        parts = ([source.get("title"), source.get("heading")] for source in listed)
+        return [": ".join(str(part) for part in pair if part) for pair in parts]
+
+    @property
+    def problem(self) -> str:
+        """Why there is no answer."""
+        error = self.data.get("error")
+        if isinstance(error, dict):
+            error = error.get("detail") or error.get("message") or error
+        return f"{self.data['status']}: {error or 'no reason given'}"
+
+
+class Board(Protocol):
+    """Where the state of workflows is shown; called from several threads."""
+
+    def show(self, index: int, view: WorkflowView) -> None: ...
+
+
+class Bars:
+    """One progress bar a workflow."""
+
+    def __init__(self, progress: Progress, titles: Sequence[str]) -> None:
+        self.progress = progress
+        self.tasks = [
+            progress.add_task(escape(title), total=None, doing="submitting", cost=0.0) for title in titles
+        ]
+
+    def show(self, index: int, view: WorkflowView) -> None:
+        self.progress.update(
+            self.tasks[index],
+            total=view.steps_total,
+            completed=view.steps_total if view.finished else view.steps_ended,
+            doing=view.doing,
+            cost=view.cost_usd_micros / 1_000_000,
+        )
+        if view.finished:
+            self.progress.stop_task(self.tasks[index])
+
+
+class Lines:
+    """One line for each change of a workflow."""
+
+    def __init__(self, console: Console, titles: Sequence[str]) -> None:
+        self.console = console
+        self.titles = titles
+        self.latest: dict[int, str] = {}
+
+    def show(self, index: int, view: WorkflowView) -> None:
+        state = f"{view.steps_ended}/{view.steps_total} {view.doing}"
+        if self.latest.get(index) != state:
+            self.latest[index] = state
+            cost = f"${view.cost_usd_micros / 1_000_000:.6f}"
+            self.console.print(f"  {self.titles[index]}  {state}  {cost}", markup=False)
+
+
+@contextmanager
+def board(console: Console, titles: Sequence[str]) -> Iterator[Board]:
+    """The fitting board for this console."""
+    if not console.is_terminal:
+        yield Lines(console, titles)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f}/{task.total}"),
+        TextColumn("${task.fields[cost]:.6f}"),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[doing]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bars(progress, [shortened(title, console.width) for title in titles])
+
+
+def shortened(title: str, width: int) -> str:
+    """The title, cut so that the bar beside it keeps its place."""
+    room = max(16, width - 75)
+    return title if len(title) <= room else title[: room - 1] + "…"

@@ -1,0 +1,93 @@
+"""The samples of ``run``: the project's documentation as a knowledge base, and real questions about it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from config.stack.api import Api, ApiError
+from config.stack.layout import CHECKOUT
+from config.stack.progress import Board, WorkflowView, board
+
+QUESTIONS = (
+    "What happens to a step when its worker is killed in the middle of a model call?",
+    "How does the platform make sure that a settled model call is never bought twice?",
+    "What does it mean that a workflow is held?",
+    "Which environment variables set the ports of the web process, Flower and the simulator?",
+    "How do I run the tests?",
+)
+DEADLINE_SECONDS = 300.0
+
+
+def run(base_url: str, tenant_key: str, console: Console, questions: tuple[str, ...] = QUESTIONS) -> bool:
+    """Upload the documentation, ask the questions, show the answers; whether every workflow succeeded.
+
+    Raises ApiError when the API refuses a document or a question."""
+    api = Api(base_url, tenant_key)
+    uploaded = upload_documentation(api, CHECKOUT)
+    console.print(f"Knowledge base: {uploaded} documents of this project. Asking {len(questions)} questions.")
+    with board(console, questions) as shown:
+        submitted = [api.submit("answer_question", {"question": question}) for question in questions]
+        with ThreadPoolExecutor(len(questions)) as pool:
+            done = list(pool.map(lambda pair: follow(api, shown, *pair), enumerate(submitted)))
+    for question, view in zip(questions, done, strict=True):
+        show_answer(console, question, view)
+    total = sum(view.cost_usd_micros for view in done)
+    succeeded = sum(view.succeeded for view in done)
+    console.print(f"{succeeded} of {len(done)} questions answered, {dollars(total)} in all.")
+    return succeeded == len(done)
+
+
+def documentation(checkout: Path) -> list[Path]:
+    """README, changelog and everything under docs/, as far as they exist."""
+    first = [checkout / "README.md", checkout / "CHANGELOG.md"]
+    return [path for path in [*first, *sorted(checkout.glob("docs/**/*.md"))] if path.is_file()]
+
+
+def upload_documentation(api: Api, checkout: Path) -> int:
+    """Create or replace one document a file; returns how many. Raises ApiError when there is none at all."""
+    paths = documentation(checkout)
+    for path in paths:
+        content = path.read_text()
+        external_id = path.relative_to(checkout).as_posix()
+        api.put_document(external_id, {"title": title_of(content, external_id), "content": content})
+    if not paths:
+        raise ApiError(f"There is no documentation in {checkout} to upload.")
+    return len(paths)
+
+
+def title_of(content: str, default: str) -> str:
+    """The first Markdown heading of the first level."""
+    headings = (line[2:].strip() for line in content.splitlines() if line.startswith("# "))
+    return next(headings, default)
+
+
+def follow(api: Api, shown: Board, index: int, submitted: dict[str, str]) -> WorkflowView:
+    """Watch one workflow to its end: each event makes us look at the workflow, which is the truth."""
+    view = WorkflowView(api.get(submitted["status_url"]))
+    shown.show(index, view)
+    for _ in api.events(submitted["events_url"], DEADLINE_SECONDS):
+        view = WorkflowView(api.get(submitted["status_url"]))
+        shown.show(index, view)
+        if view.finished:
+            break
+    return view
+
+
+def show_answer(console: Console, question: str, view: WorkflowView) -> None:
+    """Question, answer, sources and cost, or what went wrong."""
+    console.print(f"\n[bold]{escape(question)}[/bold]")
+    if not view.succeeded:
+        console.print(f"[red]{escape(view.problem)}[/red]")
+        return
+    console.print(escape(view.answer))
+    for source in view.sources:
+        console.print(f"[dim]  source: {escape(source)}[/dim]")
+    console.print(f"[dim]  cost: {dollars(view.cost_usd_micros)}[/dim]")
+
+
+def dollars(usd_micros: int) -> str:
+    return f"${usd_micros / 1_000_000:.6f}"
