@@ -1,0 +1,192 @@
+"""What a conversation asks for and the material it brings, read by the prompt conventions.
+
+The last message of the user may hold `<question>`, `<passages>` of `<passage id source heading>`, `<document>`,
+`<labels>` and `<schema>`. Any other pair of tags holds a document.
+"""
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from agentplatform.simulator.request import MessagesRequest
+
+_PASSAGE = re.compile(r"<passage((?:\s+[\w-]+=\"[^\"]*\")*)\s*>(.*?)</passage>", re.DOTALL)
+_ATTRIBUTE = re.compile(r"([\w-]+)=\"([^\"]*)\"")
+_BLOCK = re.compile(r"<([a-z][\w-]*)(?:\s+[\w-]+=\"[^\"]*\")*\s*>(.*?)</\1>", re.DOTALL)
+_LABEL_SEPARATOR = re.compile(r"[,;]")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage to answer from; its id is what a citation names, empty where there is nothing to cite."""
+
+    id: str
+    text: str
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool that was called for this request returned."""
+
+    tool_name: str
+    text: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The request as the answering sees it.
+
+    `instruction` is the user's latest text outside of tags, `earlier` the user's previous texts, `called_tools`
+    the tools called since the latest text, `prefill` the beginning of the answer where the caller wrote it.
+    """
+
+    question: str = ""
+    instruction: str = ""
+    passages: tuple[Passage, ...] = ()
+    documents: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    tool_results: tuple[ToolResult, ...] = ()
+    called_tools: frozenset[str] = frozenset()
+    earlier: str = ""
+    prefill: str = ""
+
+    @property
+    def ask(self) -> str:
+        """The question, or else the instruction."""
+        return self.question or self.instruction
+
+    @property
+    def material(self) -> str:
+        """All the text given to answer from: documents and passages."""
+        return "\n\n".join([*self.documents, *(passage.text for passage in self.passages)])
+
+
+def read_prompt(request: MessagesRequest) -> Prompt:
+    """Read a request: the latest text of the user, and what tools returned for it since."""
+    messages = request.messages
+    asked = max((i for i, message in enumerate(messages) if _is_asked(message)), default=0)
+    latest = messages_since(messages, asked)
+    results = _tool_results(latest)
+    last = messages[-1]
+    return read_text(
+        _text_of(messages[asked]),
+        documents=_attached_documents(messages[asked]),
+        tool_results=results,
+        called_tools=frozenset(block["name"] for block in _blocks(latest, "tool_use")),
+        earlier="\n\n".join(_text_of(message) for message in messages[:asked] if message["role"] == "user"),
+        prefill=_text_of(last) if last["role"] == "assistant" else "",
+    )
+
+
+def read_text(text: str, *, documents: Sequence[str] = (), **fields: Any) -> Prompt:
+    """Read one text by the conventions; `fields` are further fields of the prompt."""
+    passages = tuple(_passage(match) for match in _PASSAGE.finditer(text))
+    rest = _PASSAGE.sub("", text)
+    found: dict[str, list[str]] = {}
+    for match in _BLOCK.finditer(rest):
+        found.setdefault(match.group(1), []).append(html.unescape(match.group(2)).strip())
+    instruction = _BLOCK.sub("", rest).strip()
+    named = {"question", "labels", "schema", "passages"}
+    tagged = [body for tag, bodies in found.items() if tag not in named for body in bodies if body]
+    return Prompt(
+        question=" ".join(found.get("question", [])),
+        instruction=instruction,
+        passages=passages,
+        documents=(*documents, *tagged),
+        labels=_labels(found.get("labels", [])),
+        schema=_schema(found.get("schema", [])),
+        **fields,
+    )
+
+
+def messages_since(messages: Sequence[Mapping[str, Any]], index: int) -> Sequence[Mapping[str, Any]]:
+    """Return the messages after the one at `index`."""
+    return messages[index + 1 :]
+
+
+def _is_asked(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "user" and bool(_text_of(message) or _attached_documents(message))
+
+
+def _text_of(message: Mapping[str, Any]) -> str:
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return "\n\n".join(block["text"] for block in content if block["type"] == "text")
+
+
+def _attached_documents(message: Mapping[str, Any]) -> list[str]:
+    texts: list[str] = []
+    for block in _blocks([message], "document"):
+        source = block["source"]
+        data = source.get("data") if source["type"] == "text" else source.get("content")
+        if source["type"] in ("text", "content"):
+            texts.append(_content_text(data))
+    texts.extend(_content_text(block["content"]) for block in _blocks([message], "search_result"))
+    return [text for text in texts if text]
+
+
+def _blocks(messages: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
+    return [
+        block
+        for message in messages
+        if not isinstance(message["content"], str)
+        for block in message["content"]
+        if block["type"] == kind
+    ]
+
+
+def _tool_results(messages: Sequence[Mapping[str, Any]]) -> tuple[ToolResult, ...]:
+    names = {block["id"]: block["name"] for block in _blocks(messages, "tool_use")}
+    return tuple(
+        ToolResult(
+            tool_name=names.get(block["tool_use_id"], "tool"),
+            text=_content_text(block.get("content", "")).strip(),
+            is_error=bool(block.get("is_error", False)),
+        )
+        for block in _blocks(messages, "tool_result")
+    )
+
+
+def _content_text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    return "\n\n".join(block["text"] for block in content if block["type"] == "text")
+
+
+def _passage(match: re.Match[str]) -> Passage:
+    attributes = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(match.group(1))}
+    text = html.unescape(match.group(2)).strip("\n")
+    return Passage(attributes.get("id", ""), text, attributes.get("heading", ""))
+
+
+def _labels(bodies: Sequence[str]) -> tuple[str, ...]:
+    parts: list[str] = []
+    for body in bodies:
+        # A label a line may carry a description with commas of its own.
+        parts += body.splitlines() if "\n" in body.strip() else _LABEL_SEPARATOR.split(body)
+    cleaned = (part.strip(" \t-*\"'`,") for part in parts)
+    return tuple(dict.fromkeys(part for part in cleaned if part))
+
+
+def _schema(bodies: Sequence[str]) -> Mapping[str, Any] | None:
+    for body in bodies:
+        try:
+            schema = json.loads(body)
+            Draft202012Validator.check_schema(schema)
+        except (json.JSONDecodeError, SchemaError, RecursionError):
+            continue
+        if isinstance(schema, dict):
+            return schema
+    return None

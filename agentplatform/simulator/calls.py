@@ -1,0 +1,89 @@
+"""What was received on `POST /v1/messages`: counts since the last reset and the latest calls, no prompts."""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+LISTED_CALLS = 10_000
+
+
+@dataclass(slots=True)
+class Call:
+    """One received call, still in flight while `status` is None.
+
+    `outcome` is completed, error, cut (by a scripted fault) or client_disconnected (status 499 where that
+    came before the answer). Tokens are those billed: what a cut stream had sent until then.
+    """
+
+    at: datetime
+    request_id: str
+    model: str | None = None
+    provider: str | None = None
+    stream: bool = False
+    status: int | None = None
+    outcome: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    request_sha256: str | None = None
+    idempotency_key: str | None = None
+    user_id: str | None = None
+
+    def describe(self, fields: Mapping[str, Any]) -> None:
+        """Take model, stream flag and user id from a parsed body that may still prove invalid."""
+        model, metadata = fields.get("model"), fields.get("metadata")
+        self.model = model if isinstance(model, str) else None
+        self.stream = fields.get("stream") is True
+        user_id = metadata.get("user_id") if isinstance(metadata, dict) else None
+        self.user_id = user_id if isinstance(user_id, str) else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the call for `GET /_control/calls`."""
+        return asdict(self) | {"at": self.at.isoformat(timespec="microseconds").replace("+00:00", "Z")}
+
+
+class CallLog:
+    """Counts and lists the calls of this process."""
+
+    def __init__(self) -> None:
+        self._in_flight = 0
+        self.reset()
+
+    def begin(self, request_id: str) -> Call:
+        """Count a call that has just arrived and return its record to fill in."""
+        call = Call(at=datetime.now(UTC), request_id=request_id)
+        self._total += 1
+        self._in_flight += 1
+        self._calls.append(call)
+        return call
+
+    def finish(self, call: Call, status: int, outcome: str) -> None:
+        """Note how a call ended. A call from before a reset is no longer counted."""
+        call.status, call.outcome = status, outcome
+        self._in_flight -= 1
+        if call.at >= self._reset_at:
+            self._by_model[call.model or "unknown"] += 1
+            self._by_status[str(status)] += 1
+
+    def reset(self) -> None:
+        """Forget all calls but those still in flight, which stay counted as such."""
+        self._reset_at = datetime.now(UTC)
+        self._total = 0
+        self._by_model: Counter[str] = Counter()
+        self._by_status: Counter[str] = Counter()
+        self._calls: deque[Call] = deque(maxlen=LISTED_CALLS)
+
+    def snapshot(self, since: datetime | None) -> dict[str, Any]:
+        """Return the counts since the last reset and the listed calls received after `since`.
+
+        `total` counts calls as they arrive, `by_model` and `by_status` as they end.
+        """
+        listed = [call.as_json() for call in self._calls if since is None or call.at > since]
+        return {
+            "total": self._total,
+            "in_flight": self._in_flight,
+            "by_model": dict(self._by_model),
+            "by_status": dict(self._by_status),
+            "calls": listed,
+        }

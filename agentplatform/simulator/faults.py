@@ -1,0 +1,155 @@
+"""Scripted faults: which calls they hit, how often and for how long, and what they do."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentplatform.simulator.errors import ApiError, error_type_for, invalid_request
+
+_TEXT_FIELDS = ("model", "provider", "error_type", "error_code", "message")
+_NUMBER_FIELDS = ("retry_after", "delay_seconds", "seconds")
+_COUNT_FIELDS = ("status", "break_stream_after", "stream_error_after", "count")
+_EFFECTS = ("status", "delay_seconds", "break_stream_after", "stream_error_after")
+FAULT_FIELDS = frozenset(_TEXT_FIELDS + _NUMBER_FIELDS + _COUNT_FIELDS)
+_STREAM_ERROR_STATUS = 529
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One scripted fault. `model` and `provider` narrow the calls it hits; without them it hits all.
+
+    `delay_seconds` waits before the first byte; `status` answers that error; `break_stream_after` cuts the
+    connection after so many deltas; `stream_error_after` sends `event: error` after so many, under 200.
+    It ends after `count` calls or `seconds`, whichever comes first; without either it stays until cleared.
+    """
+
+    model: str | None = None
+    provider: str | None = None
+    status: int | None = None
+    error_type: str | None = None
+    error_code: str | None = None
+    message: str | None = None
+    retry_after: float | None = None
+    delay_seconds: float = 0.0
+    break_stream_after: int | None = None
+    stream_error_after: int | None = None
+    count: int | None = None
+    seconds: float | None = None
+
+    def matches(self, model: str, provider: str) -> bool:
+        """Whether the fault is meant for calls to this model through this provider."""
+        return self.model in (None, model) and self.provider in (None, provider)
+
+    def error(self) -> ApiError:
+        """Return the error it answers with, or sends within a stream."""
+        status = self.status or _STREAM_ERROR_STATUS
+        error_type = self.error_type or error_type_for(status)
+        return ApiError(
+            status,
+            self.message or f"Scripted fault of the simulator: {error_type}.",
+            error_type=error_type,
+            error_code=self.error_code,
+            retry_after=self.retry_after,
+        )
+
+
+NO_FAULT = Fault()
+
+
+@dataclass(slots=True)
+class _Scripted:
+    id: int
+    fault: Fault
+    expires_at: float | None
+    hits: int = 0
+
+    def is_live(self, now: float) -> bool:
+        fresh = self.expires_at is None or now < self.expires_at
+        return fresh and (self.fault.count is None or self.hits < self.fault.count)
+
+
+class FaultScript:
+    """The faults in force, in the order they were scripted. `clock` returns monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ids = itertools.count(1)
+        self._scripted: list[_Scripted] = []
+
+    def add(self, fault: Fault) -> dict[str, Any]:
+        """Script a fault, in force from now on, and return it as listed."""
+        expires_at = None if fault.seconds is None else self._clock() + fault.seconds
+        scripted = _Scripted(next(self._ids), fault, expires_at)
+        self._scripted.append(scripted)
+        return self._describe(scripted)
+
+    def take(self, model: str, provider: str) -> Fault:
+        """Return the fault that hits this call: the first scripted that is live and matches, counted once.
+
+        So two faults with counts for the same calls follow each other.
+        """
+        now = self._clock()
+        self._scripted = [scripted for scripted in self._scripted if scripted.is_live(now)]
+        for scripted in self._scripted:
+            if scripted.fault.matches(model, provider):
+                scripted.hits += 1
+                return scripted.fault
+        return NO_FAULT
+
+    def clear(self) -> None:
+        """Remove all faults."""
+        self._scripted = []
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the live faults with their remaining counts and seconds."""
+        now = self._clock()
+        return [self._describe(scripted) for scripted in self._scripted if scripted.is_live(now)]
+
+    def _describe(self, scripted: _Scripted) -> dict[str, Any]:
+        fault = scripted.fault
+        given = {name: getattr(fault, name) for name in sorted(FAULT_FIELDS)}
+        set_fields = {name: value for name, value in given.items() if value != getattr(NO_FAULT, name)}
+        remaining = None if fault.count is None else fault.count - scripted.hits
+        left = None if scripted.expires_at is None else round(scripted.expires_at - self._clock(), 3)
+        return {
+            "id": scripted.id,
+            **set_fields,
+            "hits": scripted.hits,
+            "remaining_count": remaining,
+            "remaining_seconds": left,
+        }
+
+
+def parse_fault(fields: Mapping[str, Any]) -> Fault:
+    """Return the fault a control request describes; raises a 400 that names what is wrong with it."""
+    if unknown := sorted(set(fields) - FAULT_FIELDS):
+        raise invalid_request(
+            f"{unknown[0]}: unknown field. Known fields: {', '.join(sorted(FAULT_FIELDS))}."
+        )
+    given = {name: value for name, value in fields.items() if value is not None}
+    for name, value in given.items():
+        _check_field(name, value)
+    if not any(name in given for name in _EFFECTS):
+        raise invalid_request(f"The fault does nothing: give at least one of {', '.join(_EFFECTS)}.")
+    if not 400 <= given.get("status", 400) <= 599:
+        raise invalid_request("status: Input should be an HTTP error status, 400 to 599")
+    if not any(name in given for name in ("status", "stream_error_after")):
+        for name in ("error_type", "error_code", "message", "retry_after"):
+            if name in given:
+                raise invalid_request(f"{name}: needs status or stream_error_after")
+    return Fault(**given)
+
+
+def _check_field(name: str, value: object) -> None:
+    if name in _TEXT_FIELDS:
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise invalid_request(f"{name}: Input should be a non-empty, printable string")
+        return
+    if name in _COUNT_FIELDS:
+        smallest = 1 if name == "count" else 0
+        if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+            raise invalid_request(f"{name}: Input should be an integer of at least {smallest}")
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise invalid_request(f"{name}: Input should be a number of at least 0")

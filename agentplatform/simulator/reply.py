@@ -1,0 +1,117 @@
+"""A finished answer: content blocks, why it stopped, and what it cost in tokens."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentplatform.simulator.identifiers import new_identifier
+from agentplatform.simulator.request import MessagesRequest
+from agentplatform.simulator.tokens import count_json, count_text, truncate_text
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an answer says before limits: a text, a tool call (name and input), or text before a call."""
+
+    text: str = ""
+    tool_name: str | None = None
+    tool_input: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer within its limits. `content` holds the API's content blocks."""
+
+    message_id: str
+    model_id: str
+    content: tuple[dict[str, Any], ...]
+    stop_reason: str
+    stop_sequence: str | None
+    input_tokens: int
+    output_tokens: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the answer as the API's message object."""
+        return self.envelope() | {
+            "content": list(self.content),
+            "stop_reason": self.stop_reason,
+            "stop_sequence": self.stop_sequence,
+            "usage": usage_json(self.input_tokens, self.output_tokens),
+        }
+
+    def envelope(self) -> dict[str, Any]:
+        """Return the message object as it stands before any output: what `message_start` carries."""
+        return {
+            "id": self.message_id,
+            "type": "message",
+            "role": "assistant",
+            "model": self.model_id,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "stop_details": None,
+            "container": None,
+            "usage": usage_json(self.input_tokens, min(1, self.output_tokens)),
+        }
+
+
+def usage_json(input_tokens: int, output_tokens: int) -> dict[str, Any]:
+    """Return the API's usage object. Nothing is cached here, so the cache fields are zero."""
+    return {
+        "input_tokens": input_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "output_tokens": output_tokens,
+        "service_tier": "standard",
+    }
+
+
+def finish_reply(request: MessagesRequest, draft: Draft) -> Reply:
+    """Apply stop sequences and `max_tokens` to a draft, whichever comes first, and count its tokens."""
+    text, stop_sequence = _stop_at(draft.text, request.stop_sequences)
+    stop_reason = "stop_sequence" if stop_sequence is not None else "end_turn"
+    if count_text(text) > request.max_tokens:
+        text, stop_sequence, stop_reason = truncate_text(text, request.max_tokens), None, "max_tokens"
+    content: list[dict[str, Any]] = [{"type": "text", "text": text, "citations": None}] if text else []
+    output_tokens = count_text(text)
+    if draft.tool_name is not None and stop_reason == "end_turn":
+        tool_input, fits = _fit_input(draft.tool_input or {}, request.max_tokens - output_tokens)
+        stop_reason = "tool_use" if fits else "max_tokens"
+        output_tokens = request.max_tokens if not fits else output_tokens + count_json(tool_input)
+        content.append(
+            {"type": "tool_use", "id": new_identifier("toolu"), "name": draft.tool_name, "input": tool_input}
+        )
+    return Reply(
+        message_id=new_identifier("msg"),
+        model_id=request.model_id,
+        content=tuple(content),
+        stop_reason=stop_reason,
+        stop_sequence=stop_sequence,
+        input_tokens=request.input_tokens,
+        output_tokens=output_tokens,
+    )
+
+
+def compact_json(value: object) -> str:
+    """Return a value as the JSON an answer carries."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _stop_at(text: str, sequences: tuple[str, ...]) -> tuple[str, str | None]:
+    found = [(text.find(sequence), sequence) for sequence in sequences if sequence in text]
+    if not found:
+        return text, None
+    position, sequence = min(found)
+    return text[:position], sequence
+
+
+def _fit_input(tool_input: Mapping[str, Any], limit: int) -> tuple[dict[str, Any], bool]:
+    """Keep the leading properties whose JSON fits the limit, as a call cut short by `max_tokens` would."""
+    kept: dict[str, Any] = {}
+    for name, value in tool_input.items():
+        if count_json(kept | {name: value}) > limit:
+            return kept, False
+        kept[name] = value
+    return kept, count_json(kept) <= limit
