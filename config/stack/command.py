@@ -18,9 +18,9 @@ from config.stack import serving
 from config.stack.environment import SERVER_VARIABLES
 from config.stack.errors import StackError
 from config.stack.layout import CHECKOUT
+from config.stack.programs import tethered
 from config.stack.screen import Screen
 from config.stack.stack import Stack
-from config.stack.programs import tethered
 
 CHILD_END_SECONDS = 30
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config.stack.errors import StackError
 from config.stack.layout import Layout
@@ -57,7 +59,8 @@ class Valkey:
 
     def ready(self) -> bool:
         """Whether the server answers and has loaded what it had stored."""
-        client = redis.Redis.from_url(self.url, socket_connect_timeout=2, socket_timeout=2)
+        once = Retry(NoBackoff(), retries=0)  # the caller asks again soon enough
+        client = redis.Redis.from_url(self.url, socket_connect_timeout=2, socket_timeout=2, retry=once)
         try:
             return bool(client.ping())
         except redis.RedisError:

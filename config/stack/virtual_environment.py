@@ -67,9 +67,7 @@ def make_environment() -> int:
     print(f"Creating .venv with Python {sys.version_info[0]}.{sys.version_info[1]}", flush=True)
     shutil.rmtree(FOLDER, ignore_errors=True)
     command = [sys.executable, "-m", "venv", str(FOLDER)]
-    done = subprocess.run(
-        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
-    )
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode == 0:
         return 0
     shutil.rmtree(FOLDER, ignore_errors=True)
