@@ -12,6 +12,8 @@ from agentplatform.simulator.answering.summary import ASKS_SUMMARY, join_sentenc
 
 PASSAGES_SILENT = "The passages do not say."
 DOCUMENT_SILENT = "The document does not say."
+_BODY_KEYS = ("text", "content", "passage", "body", "snippet")
+_HEADING_KEYS = ("heading", "title", "source", "name")
 _SHORT_RESULT = 400
 _LONG_INSTRUCTION = 400
 
@@ -75,7 +77,7 @@ def _from_tool_results(prompt: Prompt) -> str:
                 f"The tool {failed[-1].tool_name} reported an error: {failed[-1].text or 'no details given'}"
             )
         return f"The tool {prompt.tool_results[-1].tool_name} returned nothing."
-    passages = [passage for result in useful for passage in read_text(result.text).passages]
+    passages = [passage for result in useful for passage in _passages_in(result.text)]
     if passages:
         return _from_passages(prompt.ask, passages)
     return "\n\n".join(_from_tool_result(prompt.ask, result) for result in useful)
@@ -85,13 +87,29 @@ def _from_tool_result(ask: str, result: ToolResult) -> str:
     told = _json_as_prose(result.text)
     if len(told) <= _SHORT_RESULT:
         ending = "" if told.endswith((".", "!", "?")) else "."
-        return f"{_spoken(result.tool_name)}: {told}{ending}"
+        return f"Result of {result.tool_name}: {told}{ending}"
     found = extract_answer(ask, [Passage("", told)])
     return " ".join(sentence for sentence, _ in found) if found else _summary(told, ask)
 
 
-def _spoken(tool_name: str) -> str:
-    return f"Result of {tool_name}"
+def _passages_in(text: str) -> list[Passage]:
+    """Return the passages a tool returned, tagged or as a JSON list of objects with a text."""
+    if tagged := read_text(text).passages:
+        return list(tagged)
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return []
+    if isinstance(value, dict):
+        value = next((part for part in value.values() if isinstance(part, list)), [])
+    found: list[Passage] = []
+    for number, part in enumerate(value if isinstance(value, list) else [], 1):
+        if isinstance(part, dict):
+            body = next((part[key] for key in _BODY_KEYS if isinstance(part.get(key), str)), "")
+            heading = next((part[key] for key in _HEADING_KEYS if isinstance(part.get(key), str)), "")
+            if body:
+                found.append(Passage(str(part.get("id", number)), body, heading))
+    return found
 
 
 def _json_as_prose(text: str) -> str:
@@ -152,6 +170,6 @@ def _plain_reply(ask: str) -> str:
     if len(asked) > 200:
         asked = asked[:200].rsplit(" ", 1)[0] + " …"
     return (
-        f"You asked: “{asked}” Nothing was given to answer it from, and this simulator of the API has no"
-        " knowledge of its own, so it can only repeat the request."
+        f"You wrote: “{asked}”. Nothing was given to answer that from, and this simulator of the API has no"
+        " knowledge of its own."
     )

@@ -1,9 +1,10 @@
 """Choosing one label for a text by the words they share."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
-from agentplatform.simulator.answering.terms import term_list, words_of
+from agentplatform.simulator.answering.terms import term_list, word_set, words_of
 
 _CUES = {
     "positive": "good great love excellent happy thanks thank perfect wonderful pleased recommend amazing best",
@@ -12,16 +13,29 @@ _CUES = {
     "urgent": "urgent asap immediately critical outage down emergency now blocked",
     "high": "urgent critical important severe outage",
     "low": "minor small whenever trivial cosmetic",
-    "question": "how what why when where who which can",
     "complaint": "unhappy disappointed refund complain broken terrible unacceptable",
     "billing": "invoice charge charged payment refund price card subscription cost paid",
     "technical": "error bug crash fails failed exception install login timeout broken",
     "bug": "error crash fails failed exception broken wrong",
     "feature": "add support wish could please request improve",
-    "account": "login password email profile sign user access",
+    "account": "login log password email profile sign access",
     "yes": "yes true correct indeed",
-    "no": "no not never false incorrect",
+    "no": "never false incorrect wrong",
 }
+_OPENINGS = (
+    (word_set("how howto guide steps"), re.compile(r"\s*how (?:do|can|should|to|would)\b", re.IGNORECASE)),
+    (
+        word_set("explanation explain why concept"),
+        re.compile(r"\s*(?:why|explain|how (?:does|is|are)|what happens)\b", re.IGNORECASE),
+    ),
+    (
+        word_set("reference fact lookup definition"),
+        re.compile(
+            r"\s*(?:which|what (?:is|are)|when|where|who|how (?:many|much|long|often))\b", re.IGNORECASE
+        ),
+    ),
+    (word_set("question"), re.compile(r".*\?\s*$", re.DOTALL)),
+)
 _CATCH_ALL = frozenset({"other", "others", "general", "unknown", "none", "misc", "neutral", "unclear", "na"})
 
 
@@ -32,8 +46,11 @@ def best_label(text: str, labels: Sequence[str]) -> str:
     shared letters; with nothing shared, a catch-all label such as `other` if there is one, else the first.
     """
     names = [label.partition(":")[0].strip() or label for label in labels]
-    terms, words = Counter(term_list(text)), Counter(words_of(text))
-    scores = [_score(label, name, terms, words) for label, name in zip(labels, names, strict=True)]
+    terms = Counter(term_list(text))
+    scores = [
+        _score(label, name, terms) + _opening_score(name, text)
+        for label, name in zip(labels, names, strict=True)
+    ]
     if max(scores) > 0:
         return names[scores.index(max(scores))]
     for name in names:
@@ -44,13 +61,18 @@ def best_label(text: str, labels: Sequence[str]) -> str:
     return names[shared.index(max(shared))]
 
 
-def _score(label: str, name: str, terms: Counter[str], words: Counter[str]) -> float:
+def _score(label: str, name: str, terms: Counter[str]) -> float:
     in_name = set(term_list(name))
     in_description = set(term_list(label)) - in_name
-    cues = {cue for word in words_of(name) for cue in _CUES.get(word, "").split()}
+    cues = {cue for word in words_of(name) for cue in term_list(_CUES.get(word, ""))} - in_name
     score = sum(2.0 * min(3, terms[term]) for term in in_name) / max(1, len(in_name))
     score += sum(0.7 * min(2, terms[term]) for term in in_description)
-    return score + sum(0.8 * min(2, words[cue]) for cue in cues)
+    return score + sum(0.8 * min(2, terms[cue]) for cue in cues)
+
+
+def _opening_score(name: str, text: str) -> float:
+    words = set(words_of(name))
+    return sum(1.0 for family, opening in _OPENINGS if words & family and opening.match(text))
 
 
 def _trigrams(text: str) -> set[str]:

@@ -16,9 +16,10 @@ from jsonschema.exceptions import SchemaError
 
 from agentplatform.simulator.request import MessagesRequest
 
-_PASSAGE = re.compile(r"<passage((?:\s+[\w-]+=\"[^\"]*\")*)\s*>(.*?)</passage>", re.DOTALL)
-_ATTRIBUTE = re.compile(r"([\w-]+)=\"([^\"]*)\"")
-_BLOCK = re.compile(r"<([a-z][\w-]*)(?:\s+[\w-]+=\"[^\"]*\")*\s*>(.*?)</\1>", re.DOTALL)
+_ATTRIBUTE = re.compile(r"([\w-]+)=(?:\"([^\"]*)\"|'([^']*)')")
+_ATTRIBUTES = r"((?:\s+[\w-]+=(?:\"[^\"]*\"|'[^']*'))*)\s*"
+_PASSAGE = re.compile(rf"<passage{_ATTRIBUTES}>(.*?)</passage>", re.DOTALL)
+_BLOCK = re.compile(rf"<([a-z][\w-]*){_ATTRIBUTES}>(.*?)</\1>", re.DOTALL)
 _LABEL_SEPARATOR = re.compile(r"[,;]")
 
 
@@ -93,7 +94,7 @@ def read_text(text: str, *, documents: Sequence[str] = (), **fields: Any) -> Pro
     rest = _PASSAGE.sub("", text)
     found: dict[str, list[str]] = {}
     for match in _BLOCK.finditer(rest):
-        found.setdefault(match.group(1), []).append(html.unescape(match.group(2)).strip())
+        found.setdefault(match.group(1), []).append(html.unescape(match.group(3)).strip())
     instruction = _BLOCK.sub("", rest).strip()
     named = {"question", "labels", "schema", "passages"}
     tagged = [body for tag, bodies in found.items() if tag not in named for body in bodies if body]
@@ -166,7 +167,8 @@ def _content_text(content: object) -> str:
 
 
 def _passage(match: re.Match[str]) -> Passage:
-    attributes = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(match.group(1))}
+    found = _ATTRIBUTE.findall(match.group(1))
+    attributes = {name: html.unescape(double or single) for name, double, single in found}
     text = html.unescape(match.group(2)).strip("\n")
     return Passage(attributes.get("id", ""), text, attributes.get("heading", ""))
 

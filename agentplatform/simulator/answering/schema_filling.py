@@ -75,8 +75,7 @@ class _Filler:
         if depth > _MAX_DEPTH:
             raise invalid_request("The simulator can't fill this schema: it refers to itself without an end.")
         if isinstance(schema.get("$ref"), str):
-            target = self._resolve(schema["$ref"])
-            return self.fill({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, name, depth + 1)
+            return self.fill(self._merged_reference(schema), name, depth + 1)
         if "allOf" in schema:
             return self.fill(self._merged(schema), name, depth + 1)
         for combination in ("anyOf", "oneOf"):
@@ -113,10 +112,15 @@ class _Filler:
             raise invalid_request(f"The simulator can't resolve {reference!r} in this schema.")
         return target
 
+    def _merged_reference(self, schema: Any) -> Any:
+        if isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str):
+            return {**self._resolve(schema["$ref"]), **{k: v for k, v in schema.items() if k != "$ref"}}
+        return schema
+
     def _merged(self, schema: Schema) -> Schema:
         merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
         for part in schema["allOf"]:
-            resolved = self._resolve(part["$ref"]) if isinstance(part, Mapping) and "$ref" in part else part
+            resolved = self._merged_reference(part)
             if not isinstance(resolved, Mapping):
                 continue
             for key, value in resolved.items():
@@ -172,7 +176,7 @@ class _Filler:
         )
 
     def _fill_array(self, schema: Schema, name: str, depth: int) -> list[Any]:
-        items = schema.get("items", {})
+        items = self._merged_reference(schema.get("items", {}))
         least, most = schema.get("minItems", 0), min(schema.get("maxItems", 12), 12)
         if isinstance(items, Mapping) and _type_of(items) in ("string", "") and not items.get("format"):
             values = self._string_items(items, name, max(least, min(3, most)))

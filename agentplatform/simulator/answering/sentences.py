@@ -62,8 +62,10 @@ def sentences_of(text: str) -> list[Sentence]:
         parts = split_sentences(block.text)
         if number == 0 and starts_inside and len(text) > len(parts[0]) + 1:
             parts = parts[1:]
+        # Only a whole item may go without a full stop; what follows a sentence without one was cut off.
+        is_whole_item = block.kind == "item" and len(parts) == 1
         for part in parts:
-            if _is_sentence(part, is_item=block.kind == "item"):
+            if _is_sentence(part, is_whole_item):
                 found.append(Sentence(part, len(found), is_item=block.kind == "item"))
     return found
 
@@ -73,7 +75,7 @@ def headings_of(text: str) -> list[str]:
     return [block.text for block in plain_blocks(text) if block.kind == "heading"]
 
 
-def _is_sentence(part: str, *, is_item: bool) -> bool:
+def _is_sentence(part: str, is_whole_item: bool) -> bool:
     if _WHOLE.search(part):
         return any(character.isalpha() for character in part)
-    return is_item and not part.endswith((":", ",", ";")) and len(part.split()) >= 3
+    return is_whole_item and not part.endswith((":", ",", ";")) and len(part.split()) >= 3

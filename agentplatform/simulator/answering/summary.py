@@ -13,7 +13,7 @@ _NUMBERS = {
     "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
 }  # fmt: skip
 _SENTENCES_ASKED = re.compile(
-    r"\b(\d{1,2}|[a-z]+)[\s-]+(?:\w+[\s-]+)?(?:sentences?|bullets?|points?)\b", re.IGNORECASE
+    rf"\b(\d{{1,2}}|{'|'.join(_NUMBERS)})[\s-]+(?:\w+[\s-]+)?(?:sentences?|bullets?|points?)\b", re.IGNORECASE
 )
 _WORDS_ASKED = re.compile(r"\b(\d{1,4})[\s-]+words?\b", re.IGNORECASE)
 _BRIEF = re.compile(r"\b(?:brief|short|concise|tl;?dr|single)\b", re.IGNORECASE)
@@ -24,15 +24,14 @@ ASKS_SUMMARY = re.compile(r"\bsummar|\btl;?dr\b|\bkey points\b|\bgist\b|\bmain p
 
 def sentences_asked(ask: str, available: int) -> int:
     """Return how many sentences a summary should have: as asked, or by the wish and the length of the text."""
-    for match in _SENTENCES_ASKED.finditer(ask):
+    if match := _SENTENCES_ASKED.search(ask):
         given = match.group(1).lower()
-        number = int(given) if given.isdigit() else _NUMBERS.get(given, 0)
-        if number:
-            return number
+        return max(1, int(given) if given.isdigit() else _NUMBERS[given])
     if _BRIEF.search(ask):
         return 2
-    share = 0.35 if _DETAILED.search(ask) else 0.15
-    return max(3, min(12 if _DETAILED.search(ask) else 6, round(share * available)))
+    if _DETAILED.search(ask):
+        return max(5, min(12, round(0.35 * available)))
+    return max(3, min(6, round(0.15 * available)))
 
 
 def choose_sentences(sentences: Sequence[Sentence], count: int) -> list[Sentence]:

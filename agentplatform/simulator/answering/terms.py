@@ -66,16 +66,11 @@ class TermWeights:
         self._size = len(collection)
         self._found_in = Counter(term for terms in collection for term in set(terms))
 
+    def has(self, term: str) -> bool:
+        """Whether any text of the collection has the term."""
+        return term in self._found_in
+
     def weight(self, term: str) -> float:
         """Return the weight of a term, highest for one the collection does not have."""
         found_in = self._found_in[term]
         return math.log(1 + (self._size - found_in + 0.5) / (found_in + 0.5))
-
-    def total(self, terms: Iterable[str]) -> float:
-        """Return the summed weight of terms."""
-        return sum(self.weight(term) for term in sorted(terms))
-
-    def coverage(self, wanted: frozenset[str], found: frozenset[str]) -> float:
-        """Return the share, 0 to 1, of the wanted terms' weight that is found."""
-        whole = self.total(wanted)
-        return self.total(wanted & found) / whole if whole else 0.0

@@ -51,6 +51,7 @@ _PROPER_WORDS = word_set(
     "name city location place country company customer vendor supplier person author product town region"
     " organization organisation employer client tenant"
 )
+_MONEY_WORDS = word_set("price amount total cost fee sum")
 _CODE_WORDS = word_set("id identifier number code reference sku ticket order invoice key")
 
 
@@ -84,6 +85,8 @@ def find_number(property_name: str, text: str) -> float | None:
     if labelled is not None and (number := _NUMBER.search(labelled)):
         return _to_number(number.group())
     numbers = list(_NUMBER.finditer(text))
+    if set(words_of(property_name)) & _MONEY_WORDS:
+        numbers = [number for number in numbers if "." in number.group()] or numbers
     if not numbers:
         return None
     wanted = terms_of(property_name)
@@ -150,7 +153,9 @@ def fitting_sentence(about: str, text: str) -> Sentence | None:
         return None
     weights = TermWeights([sentence.terms for sentence in sentences])
     wanted = terms_of(about)
-    best = max(sentences, key=lambda one: (weights.total(wanted & one.terms), -one.position))
+    best = max(
+        sentences, key=lambda one: (sum(map(weights.weight, sorted(wanted & one.terms))), -one.position)
+    )
     return best if wanted & best.terms else choose_sentences(sentences, 1)[0]
 
 
