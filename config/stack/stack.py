@@ -174,6 +174,7 @@ class Stack:
         if not self.home.is_dir():
             return
         self.lock.take()
+        self.supervisor.end_predecessor()
         folders = [self.home / name for name in (*OWN_FOLDERS, "broker", "cache")]
         for folder in [*folders, self.layout.postgres, self.layout.sockets, self.layout.control]:
             shutil.rmtree(folder, ignore_errors=True)

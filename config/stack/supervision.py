@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from supervisor.xmlrpc import Faults  # type: ignore[import-untyped]
+from supervisor.xmlrpc import Faults
 
 from config.stack.errors import StackError
 from config.stack.layout import CHECKOUT, Layout
@@ -33,21 +33,6 @@ class SupervisorFault(StackError):
         self.code = code
 
 
-def end_predecessor(configuration_file: Path) -> None:
-    """End a supervisord that outlived a killed launcher: two must never run servers on the same data.
-
-    The caller holds the home's lock, so whoever started it is gone. Raises StackError when it will not end."""
-    for process in psutil.process_iter(["cmdline"]):
-        if str(configuration_file) in (process.info["cmdline"] or []):
-            try:
-                process.terminate()
-                process.wait(sum(STOP_SECONDS.values()) + 4)
-            except psutil.NoSuchProcess:
-                continue
-            except psutil.Error as error:
-                raise StackError(f"An earlier stack still ends (process {process.pid}): {error}") from error
-
-
 class Supervisor:
     """One running ``supervisord``. Every call may be made from any thread; none keeps a connection open."""
 
@@ -57,8 +42,8 @@ class Supervisor:
 
     def start(self, programs: Sequence[Program], environment: Mapping[str, str]) -> None:
         """Start supervisord with everything stopped. The kernel ends it when the calling *thread* ends."""
-        path = self.layout.home / "supervisord.conf"
-        end_predecessor(path)
+        self.end_predecessor()
+        path = self.configuration_file
         write_private(path, configuration(self.layout, programs))
         self.layout.supervisor_socket.unlink(missing_ok=True)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)]
@@ -78,6 +63,26 @@ class Supervisor:
                 self.stop()
                 raise StackError(f"supervisord did not start; see {self.layout.log('supervisord-output')}")
             time.sleep(0.02)
+
+    @property
+    def configuration_file(self) -> Path:
+        return self.layout.home / "supervisord.conf"
+
+    def end_predecessor(self) -> None:
+        """End a supervisord that outlived a killed launcher: two must never run servers on the same data.
+
+        The caller holds the home's lock, so whoever started it is gone. Raises StackError when it will not end."""
+        for process in psutil.process_iter(["cmdline"]):
+            if str(self.configuration_file) in (process.info["cmdline"] or []):
+                try:
+                    process.terminate()
+                    process.wait(sum(STOP_SECONDS.values()) + 4)
+                except psutil.NoSuchProcess:
+                    continue
+                except psutil.Error as error:
+                    raise StackError(
+                        f"An earlier stack still ends (process {process.pid}): {error}"
+                    ) from error
 
     def answers(self) -> bool:
         try:

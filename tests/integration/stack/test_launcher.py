@@ -76,15 +76,25 @@ def test_a_signal_ends_everything_in_good_order(launch: Launch, number: signal.S
     assert_gone(family)
 
 
-def test_killing_the_launcher_ends_everything_and_the_home_starts_again(launch: Launch) -> None:
-    """SIGKILL cannot be handled, and still leaves no orphan; a start right after it waits its turn."""
+def test_killing_the_launcher_ends_everything(launch: Launch) -> None:
+    """SIGKILL cannot be handled, and still leaves no orphan."""
     launcher = launch("servers")
     launcher.wait_for_urls()
     family = launcher.family()
     launcher.process.kill()
+    assert_gone(family)
+
+
+def test_a_start_right_after_a_kill_waits_for_what_was_left_to_end(launch: Launch) -> None:
+    """Two databases never run on the same data, and the home starts again at once."""
+    launcher = launch("servers")
+    launcher.wait_for_urls()
+    family = launcher.family()
+    launcher.process.kill()
+    launcher.process.wait()
     successor = launch("servers")
     successor.wait_for_urls()
-    assert_gone(family)
+    assert not any(process.is_running() for process in family)
     assert successor.process.poll() is None
 
 
