@@ -13,8 +13,8 @@ from config.stack.screen import Screen
 from config.stack.stack import Stack
 
 SIMULATOR_NOTICE = (
-    "No ANTHROPIC_API_KEY is set: answers come from the local simulator, not from a model, "
-    "and costs are what the models named would have cost."
+    "No ANTHROPIC_API_KEY is set: answers come from the local simulator, not from a model.\n"
+    "Costs are what the models it stands for would have cost."
 )
 
 
