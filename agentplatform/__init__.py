@@ -1,0 +1,1 @@
+"""The decisions of the platform: pure Python that decides and never stores."""

@@ -1,0 +1,1 @@
+"""How a claimed step is run: the executor, retry decisions and deadlines."""

@@ -1,0 +1,250 @@
+"""Runs claimed steps: claim, agent, decision, fenced finish, and on to the workflow's next step."""
+
+from __future__ import annotations
+
+import random
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from agentplatform.agents.agent import Agent, StepContext, StepError
+from agentplatform.execution.deadlines import Deadline
+from agentplatform.execution.retry import Failure, RetryPolicy
+from agentplatform.execution.running import RunningStep, RunningSteps
+from agentplatform.llm.errors import ModelError
+from agentplatform.llm.gateway import Gateway
+from agentplatform.llm.journal import CallStore, StepIdentity, StepJournal
+from agentplatform.llm.model import CallContext
+from agentplatform.llm.tiers import Tier
+from agentplatform.workflows import coordinator
+from agentplatform.workflows.coordinator import Decision, StepFailed, StepSucceeded, WorkflowState
+from agentplatform.workflows.definition import Definition, DefinitionError
+
+WORKER_LOST = "worker_lost"
+"""The failure code of an attempt whose lease expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedStep:
+    """A running attempt, with all that it takes to decide on its end."""
+
+    step_id: uuid.UUID
+    attempt: int
+    node: str
+    label: str
+    queue: str
+    workflow_id: uuid.UUID
+    workflow_seconds_left: float
+    definition: Definition
+    policy: RetryPolicy
+    revision: int
+    state: WorkflowState
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedStep(LeasedStep):
+    """An attempt that this process holds the lease of, with all that its agent needs."""
+
+    index: int | None
+    agent: str
+    tier: str
+    options: Mapping[str, Any]
+    seconds_left: float
+    tenant_id: uuid.UUID
+    input: Mapping[str, Any]
+    item: Any
+    needs: Mapping[str, Any]
+    journal: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: an output, or the failure that took its place."""
+
+    output: Any = None
+    failure: Failure | None = None
+    degradations: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FinishReply:
+    """What became of a finish.
+
+    `outcome` is finished, already, stale, or conflict (decide again on `state` and `revision`). `next_step` is
+    the workflow's next step, when admission granted it to this worker.
+    """
+
+    outcome: str
+    ended: bool = False
+    state: WorkflowState | None = None
+    revision: int = 0
+    next_step: ClaimedStep | None = None
+
+
+class StepStore(Protocol):
+    """Where steps are claimed and finished."""
+
+    def claim(self, step_id: uuid.UUID, attempt: int) -> ClaimedStep | None:
+        """The step, leased to this process; None when there is nothing to claim (a doubled or late hint)."""
+
+    def finish(
+        self,
+        step: ClaimedStep,
+        outcome: Outcome,
+        decision: Decision,
+        journal: StepJournal,
+        *,
+        may_continue: bool,
+    ) -> FinishReply:
+        """Stores the end of an attempt, fenced, in one transaction. Returns only once the database has answered."""
+
+
+class Reports(Protocol):
+    """Told about every step a worker starts and ends, so that monitoring sees continued steps too."""
+
+    def started(self, step: ClaimedStep) -> None: ...
+
+    def ended(self, step: ClaimedStep, outcome: Outcome, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuationLimits:
+    """How far one hint may carry a worker through its workflow."""
+
+    max_steps: int = 50
+    max_seconds: float = 30.0
+
+
+class Executor:
+    """Runs the step of a hint, and those that admission lets follow it in the same slot."""
+
+    def __init__(
+        self,
+        *,
+        store: StepStore,
+        calls: CallStore,
+        gateway: Gateway,
+        find_agent: Callable[[str], Agent | None],
+        running: RunningSteps,
+        reports: Reports,
+        limits: ContinuationLimits,
+    ) -> None:
+        self._store = store
+        self._calls = calls
+        self._gateway = gateway
+        self._find_agent = find_agent
+        self._running = running
+        self._reports = reports
+        self._limits = limits
+
+    def run(self, step_id: uuid.UUID, attempt: int) -> tuple[Outcome, ...]:
+        """Runs the step if it is there to be claimed; returns the outcomes of all steps run, in order."""
+        step = self._store.claim(step_id, attempt)
+        until = Deadline.after(self._limits.max_seconds)
+        outcomes: list[Outcome] = []
+        while step is not None:
+            may_continue = len(outcomes) + 1 < self._limits.max_steps and not self._running.is_draining
+            outcome, step = self._run_one(step, may_continue=may_continue and not until.has_passed)
+            outcomes.append(outcome)
+        return tuple(outcomes)
+
+    def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> tuple[Outcome, ClaimedStep | None]:
+        call = CallContext(deadline=Deadline.after(step.seconds_left))
+        journal = StepJournal(_identity(step), self._calls, step.journal)
+        self._reports.started(step)
+        started = Deadline.after(0)
+        with self._running.hold(RunningStep(step.step_id, step.attempt, call)):
+            outcome = self._run_agent(step, call, journal)
+            reply = self._finish(step, outcome, journal, may_continue=may_continue)
+        self._reports.ended(step, outcome, -started.seconds_left)
+        return outcome, reply.next_step
+
+    def _run_agent(self, step: ClaimedStep, call: CallContext, journal: StepJournal) -> Outcome:
+        agent = self._find_agent(step.agent)
+        if agent is None:
+            message = f"No installed app has an agent called '{step.agent}'; add its app to INSTALLED_APPS."
+            return Outcome(failure=Failure("unknown_agent", message, transient=False))
+        context = StepContext(
+            tenant_id=step.tenant_id,
+            workflow_id=step.workflow_id,
+            step_id=step.step_id,
+            attempt=step.attempt,
+            tier=Tier(step.tier),
+            input=step.input,
+            needs=step.needs,
+            item=step.item,
+            options=step.options,
+            deadline=call.deadline,
+            model=self._gateway.for_step(journal),
+            call=call,
+        )
+        try:
+            output = agent.run(context)
+        except Exception as error:  # noqa: BLE001 - whatever an agent raises is its attempt's failure
+            return Outcome(failure=failure_of(error))
+        return Outcome(output, degradations=tuple(item.to_json() for item in context.degradations))
+
+    def _finish(
+        self, step: ClaimedStep, outcome: Outcome, journal: StepJournal, *, may_continue: bool
+    ) -> FinishReply:
+        state, revision = step.state, step.revision
+        while True:
+            outcome, decision = decide_outcome(step, state, outcome)
+            current = replace(step, state=state, revision=revision)
+            reply = self._store.finish(current, outcome, decision, journal, may_continue=may_continue)
+            if reply.outcome != "conflict":
+                return reply
+            assert reply.state is not None
+            state, revision = reply.state, reply.revision
+            if state.status.is_terminal:
+                return FinishReply("stale")
+
+
+def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> tuple[Outcome, Decision]:
+    """The coordinator's decision on how an attempt ended.
+
+    An output that lacks the list which a later step fans out over is a permanent failure of this step.
+    """
+    if outcome.failure is None:
+        try:
+            return outcome, coordinator.decide(
+                step.definition, state, StepSucceeded(step.node, outcome.output)
+            )
+        except DefinitionError as error:
+            outcome = Outcome(failure=Failure("output_mismatch", str(error), transient=False))
+    assert outcome.failure is not None
+    event = StepFailed(
+        node=step.node,
+        failure=outcome.failure,
+        attempt=step.attempt,
+        policy=step.policy,
+        seconds_left=step.workflow_seconds_left,
+        # A lost worker says nothing against the step: it is tried again at once.
+        jitter=0.0 if outcome.failure.code == WORKER_LOST else random.random(),
+    )
+    return outcome, coordinator.decide(step.definition, state, event)
+
+
+def failure_of(error: Exception) -> Failure:
+    """What an agent's exception says: its class of failure, and a traceback without values."""
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    if isinstance(error, ModelError):
+        return Failure(error.code, error.message, error.transient, error.retry_after_seconds, trace)
+    if isinstance(error, StepError):
+        return Failure(error.code, error.message, error.transient, traceback=trace)
+    # The text of an unforeseen exception may quote a prompt or an output: only its class is kept.
+    message = f"The agent raised {type(error).__name__}; its traceback is with the attempt."
+    return Failure("agent_error", message, transient=True, traceback=trace)
+
+
+def _identity(step: ClaimedStep) -> StepIdentity:
+    return StepIdentity(
+        tenant_id=step.tenant_id,
+        workflow_id=step.workflow_id,
+        step_id=step.step_id,
+        attempt=step.attempt,
+        task_type=step.definition.type,
+        agent=step.agent,
+    )

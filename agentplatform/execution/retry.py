@@ -1,0 +1,45 @@
+"""Whether and when a failed step is tried again."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed.
+
+    `code` is stable and safe to show; `message` says what to do and holds no prompt or output. `transient`
+    failures may pass by themselves. `retry_after_seconds` is what a provider asked for, if it did.
+    """
+
+    code: str
+    message: str
+    transient: bool
+    retry_after_seconds: float | None = None
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a step is tried, and how long it waits in between."""
+
+    max_attempts: int = 3
+    base_backoff_seconds: float = 1.0
+    max_backoff_seconds: float = 60.0
+
+
+def retry_delay_seconds(
+    policy: RetryPolicy, failure: Failure, *, attempt: int, seconds_left: float, jitter: float
+) -> float | None:
+    """Seconds to wait before attempt `attempt + 1`, or None when the step should give up.
+
+    Exponential backoff with full jitter (M. Brooker, "Exponential Backoff and Jitter", 2015); `jitter` is
+    drawn from [0, 1) by the caller. A provider's retry-after is respected up to the cap. A retry that could
+    not start before the deadline is not made.
+    """
+    if not failure.transient or attempt >= policy.max_attempts:
+        return None
+    ceiling = min(policy.max_backoff_seconds, policy.base_backoff_seconds * 2 ** (attempt - 1))
+    delay = ceiling * jitter
+    if failure.retry_after_seconds is not None:
+        delay = max(delay, min(failure.retry_after_seconds, policy.max_backoff_seconds))
+    return delay if delay < seconds_left else None

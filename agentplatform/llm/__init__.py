@@ -1,0 +1,1 @@
+"""The one door to models: requests, responses, pricing and the gateway that wraps the providers."""

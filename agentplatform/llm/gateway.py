@@ -1,0 +1,131 @@
+"""The one door to models. The order of its layers is written here and nowhere else.
+
+A layer is a Model around a Model: journal (replay what has been paid for), then metering (write the call down,
+price it, settle it), then the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agentplatform.llm.errors import Interrupted, ModelError
+from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
+from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
+from agentplatform.llm.model import CallContext, Model
+from agentplatform.llm.pricing import PRICE_VERSION, cost_usd_micros
+from agentplatform.llm.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderModel:
+    """Which model of which provider serves a tier."""
+
+    provider: str
+    model: str
+
+
+DEFAULT_TIERS: Mapping[Tier, ProviderModel] = {
+    Tier.FAST: ProviderModel("anthropic", "claude-haiku-5-5"),
+    Tier.BALANCED: ProviderModel("anthropic", "claude-sonnet-5-5"),
+    Tier.POWERFUL: ProviderModel("anthropic", "claude-opus-5-5"),
+}
+
+
+class Gateway:
+    """Hands out, for each attempt of a step, a model that is journaled, metered and paid for."""
+
+    def __init__(
+        self, providers: Mapping[str, Model], tiers: Mapping[Tier, ProviderModel] = DEFAULT_TIERS
+    ) -> None:
+        self._providers = providers
+        self._tiers = tiers
+
+    def for_step(self, journal: StepJournal) -> Model:
+        """The layers around the providers, for one attempt of a step."""
+        return _Journaled(_Metered(self._providers, journal), self._tiers, journal)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A request that has its place in the journal and its model."""
+
+    request: ModelRequest
+    call: StartedCall
+
+
+class _Journaled:
+    """Replays a call that an earlier attempt of the step has settled."""
+
+    def __init__(self, inner: _Metered, tiers: Mapping[Tier, ProviderModel], journal: StepJournal) -> None:
+        self._inner = inner
+        self._tiers = tiers
+        self._journal = journal
+
+    def complete(self, request: ModelRequest, context: CallContext) -> ModelResponse:
+        ordinal = self._journal.next_ordinal()
+        request_hash = request.content_hash
+        replayed = self._journal.replay(ordinal, request_hash)
+        if replayed is not None:
+            return replayed
+        target = self._tiers[request.tier]
+        call = StartedCall(
+            step=self._journal.step,
+            ordinal=ordinal,
+            request_hash=request_hash,
+            tier=request.tier.value,
+            provider=target.provider,
+            model=target.model,
+        )
+        return self._inner.complete(_Planned(request, call), context)
+
+
+class _Metered:
+    """Writes every call down before it is made, and what it cost when it has ended, however it ended."""
+
+    def __init__(self, providers: Mapping[str, Model], journal: StepJournal) -> None:
+        self._providers = providers
+        self._journal = journal
+
+    def complete(self, planned: _Planned, context: CallContext) -> ModelResponse:
+        call = planned.call
+        cost_usd_micros(call.model, Usage(), provider=call.provider)  # refuses what cannot be priced
+        if context.deadline.has_passed or context.is_interrupted:
+            raise Interrupted("deadline_exceeded", "No time was left for the call.", transient=True)
+        context.model = call.model
+        self._journal.start(call)
+        try:
+            response = self._providers[call.provider].complete(planned.request, context)
+        except ModelError as error:
+            self._journal.settle(_failed(call, error))
+            raise
+        self._journal.settle(_settled(call, response))
+        return response
+
+
+def _settled(call: StartedCall, response: ModelResponse) -> Settlement:
+    return Settlement(
+        call=call,
+        status="settled",
+        usage=response.usage,
+        cost_usd_micros=cost_usd_micros(call.model, response.usage, provider=call.provider),
+        price_version=PRICE_VERSION,
+        model=response.model,
+        provider_request_id=response.request_id,
+        response=response,
+    )
+
+
+def _failed(call: StartedCall, error: ModelError) -> Settlement:
+    usage = error.usage or Usage()
+    return Settlement(
+        call=call,
+        status="failed",
+        usage=usage,
+        cost_usd_micros=cost_usd_micros(call.model, usage, provider=call.provider),
+        price_version=PRICE_VERSION,
+        model=call.model,
+        provider_request_id=error.request_id,
+        error_code=error.code,
+        estimated=error.usage is not None,
+    )

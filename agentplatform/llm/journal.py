@@ -1,0 +1,126 @@
+"""The journal of a step's calls: what has been paid for is replayed, never bought twice."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from agentplatform.identifiers import uuid7
+from agentplatform.llm.messages import ModelResponse, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class StepIdentity:
+    """Whose call it is: written on every call and ledger entry."""
+
+    tenant_id: uuid.UUID
+    workflow_id: uuid.UUID
+    step_id: uuid.UUID
+    attempt: int
+    task_type: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartedCall:
+    """A call about to be made: the `ordinal`-th of its step, known by the hash of its request."""
+
+    step: StepIdentity
+    ordinal: int
+    request_hash: str
+    tier: str
+    provider: str
+    model: str
+    call_id: uuid.UUID = field(default_factory=uuid7)
+
+    def to_json(self) -> dict[str, Any]:
+        """A flat JSON object, as the database's functions take it."""
+        data = asdict(self)
+        data |= data.pop("step")
+        return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in data.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a call ended and what it cost. `status` is settled (answered) or failed; a failed one may have cost."""
+
+    call: StartedCall
+    status: str
+    usage: Usage
+    cost_usd_micros: int
+    price_version: str
+    model: str
+    provider_request_id: str = ""
+    error_code: str = ""
+    estimated: bool = False
+    response: ModelResponse | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A flat JSON object, as the database's functions take it."""
+        return {
+            **self.call.to_json(),
+            **asdict(self.usage),
+            "status": self.status,
+            "model": self.model,
+            "cost_usd_micros": self.cost_usd_micros,
+            "price_version": self.price_version,
+            "provider_request_id": self.provider_request_id,
+            "error_code": self.error_code,
+            "estimated": self.estimated,
+            "response": self.response.to_json() if self.response else None,
+        }
+
+
+class CallStore(Protocol):
+    """Where calls are kept."""
+
+    def start(self, call: StartedCall) -> None:
+        """Writes that `call` is about to be made."""
+
+    def settle(self, settlements: Iterable[Settlement]) -> None:
+        """Settles calls durably, each once by its id; settling again changes nothing."""
+
+
+class StepJournal:
+    """The calls of one attempt of a step, over those that earlier attempts have settled.
+
+    The settlement of the last call is kept back (`pending`) to be written in the transaction that finishes the
+    step; it is written at once before another call is started.
+    """
+
+    def __init__(
+        self, step: StepIdentity, store: CallStore, settled: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
+        self.step = step
+        self.pending: list[Settlement] = []
+        self._store = store
+        self._next_ordinal = 0
+        self._settled = {(entry["ordinal"], entry["request_hash"]): entry["response"] for entry in settled}
+
+    def next_ordinal(self) -> int:
+        """The ordinal of the step's next call: 0, 1, 2, …, the same on every attempt."""
+        ordinal = self._next_ordinal
+        self._next_ordinal += 1
+        return ordinal
+
+    def replay(self, ordinal: int, request_hash: str) -> ModelResponse | None:
+        """What an earlier attempt got for the same request at the same place; None if it never settled one."""
+        stored = self._settled.get((ordinal, request_hash))
+        return ModelResponse.from_json(stored) if stored is not None else None
+
+    def start(self, call: StartedCall) -> None:
+        """Writes down that `call` is about to be made, and first what is still to be settled."""
+        self.flush()
+        self._store.start(call)
+
+    def settle(self, settlement: Settlement) -> None:
+        """Keeps the settlement to be written with the step's end, or before its next call."""
+        self.pending.append(settlement)
+
+    def flush(self) -> None:
+        """Writes what is pending, durably."""
+        if self.pending:
+            self._store.settle(self.pending)
+            self.pending = []

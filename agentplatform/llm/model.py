@@ -1,0 +1,53 @@
+"""The Model protocol: providers, and the gateway's layers around them, are all models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agentplatform.execution.deadlines import Deadline
+from agentplatform.llm.messages import ModelRequest, ModelResponse
+
+
+@dataclass(slots=True)
+class CallContext:
+    """The circumstances of a call: how long it may take, who wants to stop it, who listens to its tokens.
+
+    `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
+    """
+
+    deadline: Deadline
+    model: str = ""
+    on_text: Callable[[str], None] | None = None
+    _interrupted: threading.Event = field(default_factory=threading.Event)
+    _close: Callable[[], None] | None = None
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self._interrupted.is_set()
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether the call should be broken off: somebody asked for it, or its time is up."""
+        return self.is_interrupted or self.deadline.has_passed
+
+    def on_interrupt(self, close: Callable[[], None] | None) -> None:
+        """Registers how to break the call off; called at once if that has been asked for already."""
+        self._close = close
+        if close is not None and self._interrupted.is_set():
+            close()
+
+    def interrupt(self) -> None:
+        """Breaks the call off; safe from any thread, and more than once."""
+        self._interrupted.set()
+        close = self._close
+        if close is not None:
+            close()
+
+
+class Model(Protocol):
+    """Answers a request, or raises ModelError."""
+
+    def complete(self, request: ModelRequest, context: CallContext) -> ModelResponse: ...

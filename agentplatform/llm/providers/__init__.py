@@ -1,0 +1,1 @@
+"""Adapters to provider SDKs: nothing else may import one."""

@@ -1,0 +1,1 @@
+"""How texts are cut into the passages that retrieval finds."""

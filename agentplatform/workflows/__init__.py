@@ -1,0 +1,1 @@
+"""Workflow definitions, their statuses, and the coordinator that decides what happens next."""

@@ -1,0 +1,165 @@
+"""Workflow definitions: a versioned graph of steps, declared in Python and stored as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from agentplatform.llm.tiers import Tier
+
+_KEY = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+INPUT = "input"
+"""The name under which a workflow's own input is referred to in `for_each`."""
+
+MINIMUM_STEP_TOKENS = 100
+"""What admission charges a step that calls no model: coordination is cheap, but not free."""
+
+
+class DefinitionError(ValueError):
+    """A definition is wrong; the message names the place and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One node of a definition.
+
+    `needs` names the steps whose outputs it reads. `for_each` ("input.items" or "plan.queries") runs it once
+    for every element of that list. `on_failure` says what a step that has given up means for its workflow:
+    "fail" ends it, "skip" goes on and labels the result. `estimated_tokens` is charged at admission.
+    """
+
+    key: str
+    agent: str
+    needs: tuple[str, ...] = ()
+    for_each: str | None = None
+    tier: Tier = Tier.BALANCED
+    estimated_tokens: int = MINIMUM_STEP_TOKENS
+    max_attempts: int | None = None
+    timeout_seconds: int | None = None
+    on_failure: str = "fail"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Every step that must have ended before this one can start."""
+        source = self.for_each.split(".")[0] if self.for_each else INPUT
+        return frozenset(self.needs) | (frozenset() if source == INPUT else frozenset({source}))
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """The template of a workflow: what it takes (`input_schema`), its steps, and which step is the result."""
+
+    type: str
+    title: str
+    description: str
+    input_schema: Mapping[str, Any]
+    steps: tuple[StepSpec, ...]
+    result: str
+    examples: tuple[Mapping[str, Any], ...] = ()
+    allow_partial: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def step(self, key: str) -> StepSpec:
+        """The step with this key; KeyError if there is none."""
+        for spec in self.steps:
+            if spec.key == key:
+                return spec
+        raise KeyError(key)
+
+    def dependents(self, key: str) -> tuple[StepSpec, ...]:
+        """The steps that wait for `key`."""
+        return tuple(spec for spec in self.steps if key in spec.sources)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `from_json` makes an equal definition."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The definition that `to_json` wrote; raises DefinitionError where it is not a legal one."""
+        steps = tuple(
+            StepSpec(**{**spec, "needs": tuple(spec["needs"]), "tier": Tier(spec["tier"])})
+            for spec in data["steps"]
+        )
+        return cls(**{**data, "steps": steps, "examples": tuple(data.get("examples", ()))})
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over the canonical JSON: a change of content is a new version."""
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _check(definition: Definition) -> None:
+    where = f"definition '{definition.type}'"
+    if not _KEY.match(definition.type):
+        raise DefinitionError(
+            f"{where}: a type is lower-case letters, digits and '_', starting with a letter"
+        )
+    if not definition.steps:
+        raise DefinitionError(f"{where}: has no steps; give it at least one")
+    keys = [spec.key for spec in definition.steps]
+    fan_outs = {spec.key for spec in definition.steps if spec.for_each is not None}
+    for spec in definition.steps:
+        _check_step(where, spec, keys)
+        if spec.for_each is not None and spec.for_each.split(".")[0] in fan_outs:
+            raise DefinitionError(
+                f"{where}, step '{spec.key}': for_each reads '{spec.for_each}', itself one output per element; "
+                "collect it in a step of its own first"
+            )
+    if definition.result not in keys:
+        raise DefinitionError(f"{where}: result '{definition.result}' is not one of its steps {keys}")
+    _check_acyclic(where, definition.steps)
+    try:
+        Draft202012Validator.check_schema(dict(definition.input_schema))
+    except SchemaError as error:
+        raise DefinitionError(f"{where}: input_schema is not a JSON Schema: {error.message}") from error
+
+
+def _check_step(where: str, spec: StepSpec, keys: Sequence[str]) -> None:
+    place = f"{where}, step '{spec.key}'"
+    if not _KEY.match(spec.key) or spec.key == INPUT:
+        raise DefinitionError(f"{place}: a key is lower-case letters, digits and '_', and not '{INPUT}'")
+    if keys.count(spec.key) > 1:
+        raise DefinitionError(f"{place}: two steps have this key; give each its own")
+    for needed in sorted(spec.sources):
+        if needed not in keys:
+            raise DefinitionError(f"{place}: needs '{needed}', which is not one of the steps {list(keys)}")
+    if spec.for_each is not None and len(spec.for_each.split(".")) < 2:
+        raise DefinitionError(f"{place}: for_each must name a list, such as 'input.items' or 'plan.queries'")
+    if spec.on_failure not in ("fail", "skip"):
+        raise DefinitionError(f"{place}: on_failure is 'fail' or 'skip', not '{spec.on_failure}'")
+    for name in ("max_attempts", "timeout_seconds", "estimated_tokens"):
+        value = getattr(spec, name)
+        if value is not None and value < 1:
+            raise DefinitionError(f"{place}: {name} must be at least 1, not {value}")
+
+
+def _check_acyclic(where: str, steps: Iterable[StepSpec]) -> None:
+    """Kahn's algorithm: what cannot be taken off is in a cycle."""
+    remaining = {spec.key: set(spec.sources) for spec in steps}
+    while free := {key for key, sources in remaining.items() if not sources}:
+        remaining = {key: sources - free for key, sources in remaining.items() if key not in free}
+    if remaining:
+        raise DefinitionError(f"{where}: steps {sorted(remaining)} wait for each other in a circle")
+
+
+def list_at(path: Sequence[str], document: Any) -> list[Any]:
+    """The list at `path` inside `document`; raises DefinitionError when there is none."""
+    value = document
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if not isinstance(value, list):
+        raise DefinitionError(f"for_each needs a list at '{'.'.join(path)}', found {type(value).__name__}")
+    return value

@@ -1,0 +1,1 @@
+"""The REST API: authentication, errors, and the views of each version."""

@@ -1,0 +1,1 @@
+"""The money: the append-only ledger of what every call cost."""

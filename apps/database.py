@@ -1,0 +1,67 @@
+"""Calls of the database's own functions, on connections that are borrowed for one statement."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import orjson
+from django.db import InterfaceError, OperationalError, connection
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+OUTAGE_ERRORS = (OperationalError, InterfaceError)
+"""What Django raises when the database cannot be reached, or went away in mid-statement."""
+
+_RETRY_CAP_SECONDS = 2.0
+
+
+def to_jsonb(value: Any) -> str:
+    """JSON text that PostgreSQL takes as jsonb: it has no place for U+0000, so that is left out."""
+    text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return text.replace("\\u0000", "") if "\\u0000" in text else text
+
+
+def from_jsonb(value: str | None) -> Any:
+    """What a jsonb result holds; Django hands it over as text."""
+    return None if value is None else orjson.loads(value)
+
+
+def call_function(name: str, arguments: Sequence[Any], casts: Sequence[str] | None = None) -> list[Any]:
+    """Rows of `SELECT * FROM name(arguments)`, as tuples; the connection goes back to the pool at once."""
+    places = ", ".join(f"%s::{cast}" for cast in casts) if casts else ", ".join(["%s"] * len(arguments))
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {name}({places})", arguments)
+            return cursor.fetchall()
+    finally:
+        release_connection()
+
+
+def release_connection() -> None:
+    """Returns this thread's connection to the pool, unless a transaction is open on it."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def until_answered(call: Callable[[], T], *, what: str, give_up_after_seconds: float) -> T:
+    """Repeats an idempotent `call` through a database outage, with capped, jittered backoff.
+
+    Raises the last error when it has lasted for `give_up_after_seconds`.
+    """
+    until = time.monotonic() + give_up_after_seconds
+    delay = 0.05
+    while True:
+        try:
+            return call()
+        except OUTAGE_ERRORS as error:
+            if time.monotonic() >= until:
+                raise
+            logger.warning("%s: the database does not answer (%s), trying again", what, type(error).__name__)
+        time.sleep(delay * (0.5 + random.random() / 2))
+        delay = min(_RETRY_CAP_SECONDS, delay * 2)

@@ -1,0 +1,1 @@
+"""The journal of model calls and what the gateway keeps about providers."""

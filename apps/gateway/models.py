@@ -1,0 +1,56 @@
+"""The call journal."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from apps.tenants.models import Tenant
+
+
+class Call(models.Model):
+    """One model call: written before it is made, settled when the provider has answered.
+
+    A settled call is known by (step, ordinal, request hash) and replayed on later attempts of its step, so
+    that no answer is bought twice.
+    """
+
+    class Status(models.TextChoices):
+        STARTED = "started"  # sent, or about to be
+        SETTLED = "settled"  # answered and paid for
+        FAILED = "failed"  # the provider refused it; nothing was billed
+        UNKNOWN = "unknown"  # its worker was lost: what it cost is not known
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    workflow_id = models.UUIDField()
+    step_id = models.UUIDField()
+    attempt = models.PositiveIntegerField()
+    ordinal = models.PositiveIntegerField(help_text="The how-manieth call of its step this is, from 0.")
+    request_hash = models.CharField(max_length=64)
+    status = models.CharField(max_length=16, choices=Status.choices)
+    task_type = models.CharField(max_length=64)
+    agent = models.CharField(max_length=64)
+    tier = models.CharField(max_length=16)
+    provider = models.CharField(max_length=64)
+    model = models.CharField(max_length=128)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cost_usd_micros = models.PositiveBigIntegerField(default=0)
+    estimated = models.BooleanField(default=False)
+    provider_request_id = models.CharField(max_length=128, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    response = models.JSONField(null=True)
+    started_at = models.DateTimeField(db_default=Now())
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-started_at"]
+        indexes = [
+            models.Index(fields=["step_id", "ordinal"], name="gateway_call_step"),
+            models.Index(fields=["workflow_id"], name="gateway_call_workflow"),
+            models.Index(
+                fields=["started_at"], condition=models.Q(status="started"), name="gateway_call_in_flight"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} call {self.ordinal} of step {self.step_id}"

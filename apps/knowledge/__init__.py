@@ -1,0 +1,1 @@
+"""The knowledge base of a tenant: documents, their chunks, and retrieval."""

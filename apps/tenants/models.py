@@ -1,0 +1,116 @@
+"""Users, tenants, their tiers and their API keys."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Now
+
+from agentplatform.identifiers import uuid7
+
+
+class User(AbstractUser):
+    """A person who signs in to the admin; applications use API keys instead."""
+
+    class Meta(AbstractUser.Meta):
+        swappable = "AUTH_USER_MODEL"
+
+
+class TenantTier(models.Model):
+    """What a class of tenants is entitled to. `weight` is its share when queues are contended."""
+
+    name = models.SlugField(primary_key=True, max_length=32)
+    pool = models.SlugField(max_length=32, default="shared", help_text="Which workers run its steps.")
+    weight = models.PositiveIntegerField(default=1)
+    max_concurrent_steps = models.PositiveIntegerField(default=5)
+
+    class Meta:
+        ordering = ["weight"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(weight__gte=1), name="tenants_tier_weight_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tenant(models.Model):
+    """A company, or a part of one: the unit of isolation, of limits and of money."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200, unique=True)
+    tier = models.ForeignKey(TenantTier, on_delete=models.PROTECT, related_name="tenants")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    status_reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "suspended"]), name="tenants_tenant_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == self.Status.ACTIVE
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def usable(self) -> ApiKeyQuerySet:
+        """Keys that are neither revoked nor past their expiry, by the database's clock."""
+        return self.filter(revoked_at=None).filter(models.Q(expires_at=None) | models.Q(expires_at__gt=Now()))
+
+
+class ApiKey(models.Model):
+    """A bearer key. Only its SHA-256 is stored: a key of 256 random bits needs no slow hash."""
+
+    class Scope(models.TextChoices):
+        TENANT = "tenant"
+        OPERATOR = "operator"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    scope = models.CharField(max_length=16, choices=Scope.choices)
+    tenant = models.ForeignKey(
+        Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="api_keys"
+    )
+    name = models.CharField(max_length=200)
+    prefix = models.CharField(max_length=16, help_text="The first characters of the key, to tell it by.")
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    rotated_from = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="successors", editable=False
+    )
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                name="tenants_apikey_scope_has_tenant",
+                condition=models.Q(scope="tenant", tenant__isnull=False)
+                | models.Q(scope="operator", tenant__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.name})"
+
+    @staticmethod
+    def hash_of(plaintext: str) -> str:
+        """The hash under which a key is stored: SHA-256, hexadecimal."""
+        return hashlib.sha256(plaintext.encode()).hexdigest()

@@ -1,0 +1,100 @@
+"""Writes to tenants and their keys."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.tenants.models import ApiKey, Tenant, TenantTier
+
+KEY_PREFIX = "ap_"
+
+
+class TenantExists(ValueError):
+    """A tenant of that name is already there."""
+
+
+class UnknownTier(ValueError):
+    """There is no tier of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key just made: `plaintext` is shown this once and kept nowhere."""
+
+    api_key: ApiKey
+    plaintext: str
+
+
+def tenant_create(*, name: str, tier: str) -> Tenant:
+    """A new, active tenant. Raises TenantExists or UnknownTier."""
+    tenant_tier = TenantTier.objects.filter(name=tier).first()
+    if tenant_tier is None:
+        known = ", ".join(TenantTier.objects.values_list("name", flat=True))
+        raise UnknownTier(f"there is no tier '{tier}'; choose one of: {known}")
+    try:
+        with transaction.atomic():
+            return Tenant.objects.create(name=name, tier=tenant_tier)
+    except IntegrityError as error:
+        raise TenantExists(f"a tenant named '{name}' exists already; choose another name") from error
+
+
+def tenant_suspend(tenant: Tenant, *, reason: str = "") -> None:
+    """Its keys are answered 403 and its ready steps wait, until it is reactivated."""
+    Tenant.objects.filter(pk=tenant.pk).update(status=Tenant.Status.SUSPENDED, status_reason=reason)
+
+
+def tenant_reactivate(tenant: Tenant) -> None:
+    """Its keys work again and its ready steps are admitted."""
+    Tenant.objects.filter(pk=tenant.pk).update(status=Tenant.Status.ACTIVE, status_reason="")
+
+
+def api_key_issue(
+    *, name: str, tenant: Tenant | None = None, rotated_from: ApiKey | None = None
+) -> IssuedKey:
+    """A new key for `tenant`, or an operator's when there is none. Its plaintext cannot be had again."""
+    plaintext = KEY_PREFIX + secrets.token_urlsafe(32)
+    api_key = ApiKey.objects.create(
+        scope=ApiKey.Scope.TENANT if tenant else ApiKey.Scope.OPERATOR,
+        tenant=tenant,
+        name=name,
+        prefix=plaintext[:9],
+        key_hash=ApiKey.hash_of(plaintext),
+        rotated_from=rotated_from,
+    )
+    return IssuedKey(api_key, plaintext)
+
+
+def api_key_rotate(api_key: ApiKey, *, grace: timedelta = timedelta(0)) -> IssuedKey:
+    """A successor with the same rights; the old key works for `grace` longer, then no more."""
+    with transaction.atomic():
+        issued = api_key_issue(name=api_key.name, tenant=api_key.tenant, rotated_from=api_key)
+        if grace:
+            ApiKey.objects.filter(pk=api_key.pk).usable().update(expires_at=timezone.now() + grace)
+        else:
+            api_key_revoke(api_key)
+    return issued
+
+
+def api_key_revoke(api_key: ApiKey) -> None:
+    """The key is refused from now on; revoking twice changes nothing."""
+    ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
+
+
+TIERS: dict[str, dict[str, Any]] = {
+    "free": {"weight": 1, "max_concurrent_steps": 5},
+    "standard": {"weight": 4, "max_concurrent_steps": 50},
+    "enterprise": {"weight": 16, "max_concurrent_steps": 200, "pool": "enterprise"},
+}
+
+
+def tiers_ensure() -> None:
+    """Creates the tiers that are not there yet; what an operator has changed stays."""
+    for name, defaults in TIERS.items():
+        TenantTier.objects.get_or_create(name=name, defaults=defaults)

@@ -1,0 +1,1 @@
+"""Durable workflows: definitions, runs, steps, their admission, and the tasks that carry hints."""

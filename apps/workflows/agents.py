@@ -1,0 +1,5 @@
+"""The built-in agents; importing them registers them."""
+
+from agentplatform.agents import answering
+
+__all__ = ["answering"]

@@ -1,0 +1,67 @@
+"""Stores what is declared in code: definitions as versions, and the queues that must exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Max
+
+from agentplatform.agents.registry import registry
+from agentplatform.workflows.definition import Definition
+from apps.workflows.models import QueueConfig, WorkflowDefinition
+
+QUEUES: dict[str, dict[str, Any]] = {
+    "interactive": {
+        "priority": 100,
+        "max_concurrent": 50,
+        "step_timeout_seconds": 30,
+        "max_attempts": 2,
+        "base_backoff_seconds": 1.0,
+    },
+    "standard": {
+        "priority": 50,
+        "max_concurrent": 100,
+        "step_timeout_seconds": 120,
+        "max_attempts": 3,
+        "base_backoff_seconds": 5.0,
+    },
+    "batch": {
+        "priority": 10,
+        "max_concurrent": 200,
+        "step_timeout_seconds": 600,
+        "max_attempts": 5,
+        "base_backoff_seconds": 30.0,
+    },
+}
+
+
+def queues_ensure() -> None:
+    """Creates the queues that are not there yet; what an operator has changed stays."""
+    for name, defaults in QUEUES.items():
+        QueueConfig.objects.get_or_create(name=name, defaults=defaults)
+
+
+def definitions_store() -> None:
+    """Stores every registered definition whose content is not the current version's, as a new version."""
+    for definition in registry.definitions.values():
+        _store(definition)
+
+
+def _store(definition: Definition) -> None:
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # Two processes that start at once store one version, not two.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"definition:{definition.type}"])
+        versions = WorkflowDefinition.objects.filter(type=definition.type)
+        if versions.filter(is_current=True, content_hash=definition.content_hash).exists():
+            return
+        latest = versions.aggregate(latest=Max("version"))["latest"] or 0
+        versions.filter(is_current=True).update(is_current=False)
+        WorkflowDefinition.objects.create(
+            type=definition.type,
+            version=latest + 1,
+            title=definition.title,
+            content=definition.to_json(),
+            content_hash=definition.content_hash,
+        )

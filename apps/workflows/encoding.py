@@ -1,0 +1,84 @@
+"""Decisions, outcomes and state as the JSON that the database's functions take and return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentplatform.execution.executor import Outcome
+from agentplatform.workflows.coordinator import Decision, Expansion, NodeState, WorkflowState
+from agentplatform.workflows.definition import Definition
+from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
+from apps.workflows.models import QueueConfig
+
+
+def decision_to_json(definition: Definition, decision: Decision, queue: QueueConfig) -> dict[str, Any]:
+    """What `workflows_apply` stores."""
+    ending = decision.ending
+    return {
+        "expand": [_expansion(definition, expansion, queue) for expansion in decision.expand],
+        "activate": decision.activate,
+        "ending": None
+        if ending is None
+        else {
+            "status": ending.status,
+            "results": ending.results,
+            "result_node": definition.result,
+            "error": ending.error,
+        },
+    }
+
+
+def outcome_to_json(outcome: Outcome, decision: Decision, *, reap: bool) -> dict[str, Any]:
+    """What `workflows_finish` writes of the attempt itself."""
+    assert decision.step is not None
+    document: dict[str, Any] = {
+        "status": decision.step,
+        "delay_seconds": decision.delay_seconds,
+        "attempt_outcome": "succeeded",
+    }
+    degradations = list(outcome.degradations)
+    if outcome.failure is None:
+        document["output"] = outcome.output
+    else:
+        document |= {
+            "attempt_outcome": "lost" if reap else "failed",
+            "error_code": outcome.failure.code,
+            "error_message": outcome.failure.message,
+            "traceback": outcome.failure.traceback,
+        }
+        if decision.step == "skipped":
+            message = f"Step '{decision.node}' was skipped: {outcome.failure.message}"
+            degradations.append({"code": "step_skipped", "message": message})
+    if degradations:
+        document["degradations"] = degradations
+    return document
+
+
+def state_from_json(definition: Definition, data: Mapping[str, Any]) -> WorkflowState:
+    """The reducer's state from what `workflows_state` returned."""
+    nodes = {}
+    for spec in definition.steps:
+        total = 1 if spec.for_each is None else data["fan_out"].get(spec.key)
+        counts = {StepStatus(status): n for status, n in data["counts"].get(spec.key, {}).items()}
+        nodes[spec.key] = NodeState(total, counts)
+    return WorkflowState(WorkflowStatus(data["status"]), nodes)
+
+
+def _expansion(definition: Definition, expansion: Expansion, queue: QueueConfig) -> dict[str, Any]:
+    spec = definition.step(expansion.node)
+    return {
+        "node": spec.key,
+        "count": expansion.count,
+        "status": expansion.status,
+        "position": definition.steps.index(spec),
+        "agent": spec.agent,
+        "tier": spec.tier,
+        "label": f"{definition.type}.{spec.key}",
+        "needs": list(spec.needs),
+        "for_each": spec.for_each.split(".") if spec.for_each is not None else None,
+        "options": dict(spec.options),
+        "estimated_tokens": spec.estimated_tokens,
+        "timeout_seconds": spec.timeout_seconds or queue.step_timeout_seconds,
+        "max_attempts": spec.max_attempts or queue.max_attempts,
+    }

@@ -1,0 +1,57 @@
+"""Hints: the Celery messages that tell a worker which step to claim. They carry ids and nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from celery import current_app
+from kombu.exceptions import OperationalError as BrokerError
+
+logger = logging.getLogger(__name__)
+
+RUN_STEP_TASK = "workflows.run_step"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """An admitted step, the attempt that may claim it, and the Celery queue of its workers."""
+
+    step_id: UUID
+    attempt: int
+    workflow_id: UUID
+    label: str
+    celery_queue: str
+    parent_task_id: str | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The same for every sending of the same hint, and for a step continued without one."""
+        return f"{self.step_id}:{self.attempt}"
+
+
+def send_hints(hints: Iterable[Hint]) -> int:
+    """Sends hints; returns how many. One that cannot be sent is sent again later: its row is the outbox."""
+    sent = 0
+    with current_app.producer_or_acquire() as producer:
+        for hint in hints:
+            try:
+                current_app.send_task(
+                    RUN_STEP_TASK,
+                    args=[str(hint.step_id), hint.attempt],
+                    task_id=hint.task_id,
+                    root_id=str(hint.workflow_id),
+                    parent_id=hint.parent_task_id,
+                    queue=hint.celery_queue,
+                    shadow=hint.label,
+                    ignore_result=True,
+                    producer=producer,
+                    retry=False,
+                )
+                sent += 1
+            except (BrokerError, OSError) as error:
+                logger.warning("the broker takes no hints (%s); they are sent again", type(error).__name__)
+                break
+    return sent

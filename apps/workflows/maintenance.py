@@ -1,0 +1,19 @@
+"""Upkeep: what is deleted, and when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from apps.workflows.models import Heartbeat, IdempotencyKey
+from apps.workflows.services import IDEMPOTENCY_HOURS
+
+
+def purge_expired_records() -> dict[str, int]:
+    """Deletes idempotency keys past their 24 hours and heartbeats a day old; returns how many of each."""
+    keys, _ = IdempotencyKey.objects.filter(
+        created_at__lt=Now() - timedelta(hours=IDEMPOTENCY_HOURS)
+    ).delete()
+    beats, _ = Heartbeat.objects.filter(beat_at__lt=Now() - timedelta(days=1)).delete()
+    return {"idempotency_keys": keys, "heartbeats": beats}

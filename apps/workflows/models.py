@@ -1,0 +1,299 @@
+"""Runs and their steps. Step state is changed by the functions in `migrations/sql` alone, fenced by attempt."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from agentplatform.execution.retry import RetryPolicy
+from agentplatform.identifiers import uuid7
+from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
+from apps.tenants.models import ApiKey, Tenant
+
+
+def choices(statuses: type[WorkflowStatus] | type[StepStatus] | type[WaitingFor]) -> list[tuple[str, str]]:
+    return [(status.value, status.value) for status in statuses]
+
+
+class QueueConfig(models.Model):
+    """A queue by kind of work: how much of it runs at once, for how long, and how often it is tried.
+
+    `virtual_time` belongs to admission: the start tag of the last step it admitted.
+    """
+
+    name = models.SlugField(primary_key=True, max_length=32)
+    priority = models.PositiveIntegerField(default=50)
+    max_concurrent = models.PositiveIntegerField(default=100)
+    step_timeout_seconds = models.PositiveIntegerField(default=120)
+    max_attempts = models.PositiveIntegerField(default=3)
+    base_backoff_seconds = models.FloatField(default=5.0)
+    max_backoff_seconds = models.FloatField(default=60.0)
+    quantum_tokens = models.PositiveIntegerField(
+        default=10_000, help_text="How far a tenant may run ahead of the others before it waits its turn."
+    )
+    virtual_time = models.FloatField(default=0.0, editable=False)
+
+    class Meta:
+        ordering = ["-priority"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def retry_policy(self, max_attempts: int) -> RetryPolicy:
+        """How a step of this queue is retried, at most `max_attempts` times in all."""
+        return RetryPolicy(max_attempts, self.base_backoff_seconds, self.max_backoff_seconds)
+
+
+class Lane(models.Model):
+    """(queue, tenant) in fair admission: how much of the queue the tenant has had, over its weight."""
+
+    pk = models.CompositePrimaryKey("queue_id", "tenant_id")
+    queue = models.ForeignKey(QueueConfig, on_delete=models.CASCADE, related_name="lanes")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    virtual_time = models.FloatField(default=0.0)
+    backlogged = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["queue", "virtual_time"],
+                condition=models.Q(backlogged=True),
+                name="workflows_lane_backlogged",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.queue_id} / {self.tenant_id}"
+
+
+class WorkflowDefinition(models.Model):
+    """A stored version of a definition. Versions never change; a change of content makes a new one."""
+
+    type = models.CharField(max_length=64)
+    version = models.PositiveIntegerField()
+    title = models.CharField(max_length=200)
+    content = models.JSONField()
+    content_hash = models.CharField(max_length=64)
+    is_current = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["type", "-version"]
+        constraints = [
+            models.UniqueConstraint(fields=["type", "version"], name="workflows_definition_version"),
+            models.UniqueConstraint(
+                fields=["type"], condition=models.Q(is_current=True), name="workflows_definition_one_current"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} v{self.version}"
+
+
+class WorkflowQuerySet(models.QuerySet["Workflow"]):
+    def of(self, tenant: Tenant) -> WorkflowQuerySet:
+        """The runs of this tenant; nothing else may be shown to it."""
+        return self.filter(tenant=tenant)
+
+
+class Workflow(models.Model):
+    """One submitted run, pinned to a version of its definition.
+
+    `revision` grows with every change of its steps: a decision made on an older one is made again. `fan_out`
+    holds the number of steps of every node whose list is known.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="workflows")
+    definition = models.ForeignKey(WorkflowDefinition, on_delete=models.PROTECT, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    status = models.CharField(
+        max_length=16, choices=choices(WorkflowStatus), default=WorkflowStatus.RUNNING.value
+    )
+    queue = models.ForeignKey(QueueConfig, on_delete=models.PROTECT, related_name="+")
+    revision = models.PositiveBigIntegerField(default=0)
+    fan_out = models.JSONField(default=dict)
+    input = models.JSONField()
+    metadata = models.JSONField(default=dict)
+    result = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    degradations = models.JSONField(default=list)
+    cost_usd_micros = models.PositiveBigIntegerField(default=0)
+    max_cost_usd_micros = models.PositiveBigIntegerField(null=True)
+    coordination_seconds = models.FloatField(default=0.0)
+    deadline_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    objects = WorkflowQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="workflows_workflow_tenant"),
+            models.Index(
+                fields=["deadline_at"],
+                condition=models.Q(finished_at=None),
+                name="workflows_workflow_deadline",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="workflows_workflow_terminal_is_finished",
+                condition=models.Q(
+                    status__in=["succeeded", "partial", "failed", "cancelled"], finished_at__isnull=False
+                )
+                | models.Q(status__in=["running", "paused", "held"], finished_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class IdempotencyKey(models.Model):
+    """A tenant's own key for a submission; for 24 hours a repeat returns the first workflow."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    body_hash = models.CharField(max_length=64)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "key"], name="workflows_idempotency_key"),
+        ]
+        indexes = [models.Index(fields=["created_at"], name="workflows_idempotency_age")]
+
+
+class Step(models.Model):
+    """The hot row of a step, narrow: what it read and wrote stands in StepOutput, its past in StepAttempt."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="steps")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    queue = models.ForeignKey(QueueConfig, on_delete=models.PROTECT, related_name="+")
+    node = models.CharField(max_length=64)
+    index = models.PositiveIntegerField(null=True, help_text="Which element of its list, in a fan-out.")
+    position = models.PositiveIntegerField(help_text="Where its node stands in the definition.")
+    status = models.CharField(max_length=16, choices=choices(StepStatus))
+    waiting_for = models.CharField(max_length=16, choices=choices(WaitingFor), null=True)
+    attempt = models.PositiveIntegerField(default=0, help_text="The fencing token: which claim holds it.")
+    agent = models.CharField(max_length=64)
+    tier = models.CharField(max_length=16)
+    label = models.CharField(max_length=130)
+    needs = ArrayField(models.CharField(max_length=64), default=list)
+    for_each = ArrayField(models.CharField(max_length=64), null=True)
+    options = models.JSONField(default=dict)
+    estimated_tokens = models.PositiveIntegerField()
+    timeout_seconds = models.PositiveIntegerField()
+    max_attempts = models.PositiveIntegerField()
+    run_at = models.DateTimeField(null=True)
+    ready_at = models.DateTimeField(null=True)
+    hinted_at = models.DateTimeField(null=True)
+    hints = models.PositiveSmallIntegerField(default=0)
+    worker = models.CharField(max_length=128, null=True)
+    started_at = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["workflow_id", "position", "index"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workflow", "node", "index"], name="workflows_step_key", nulls_distinct=False
+            ),
+            models.CheckConstraint(
+                name="workflows_step_running_has_lease",
+                condition=~models.Q(status="running") | models.Q(lease_expires_at__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["queue", "tenant", "workflow", "position", "index"],
+                condition=models.Q(status="ready"),
+                name="workflows_step_ready",
+            ),
+            models.Index(
+                fields=["queue", "tenant"],
+                condition=models.Q(status__in=["dispatched", "running"]),
+                name="workflows_step_active",
+            ),
+            models.Index(
+                fields=["run_at"], condition=models.Q(status="waiting"), name="workflows_step_waiting"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def key(self) -> str:
+        """How the API names it: the node, and in a fan-out the element."""
+        return self.node if self.index is None else f"{self.node}[{self.index}]"
+
+
+class StepOutput(models.Model):
+    """What a step returned; read by the steps that need it."""
+
+    step = models.OneToOneField(Step, primary_key=True, on_delete=models.CASCADE, related_name="output")
+    value = models.JSONField()
+
+
+class StepAttempt(models.Model):
+    """An attempt that has ended, and how."""
+
+    id = models.BigAutoField(primary_key=True)
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="attempts")
+    attempt = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=16)
+    worker = models.CharField(max_length=128)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["step_id", "attempt"]
+        constraints = [
+            models.UniqueConstraint(fields=["step", "attempt"], name="workflows_attempt_once"),
+        ]
+
+
+class Event(models.Model):
+    """What happened in a workflow, in the order in which it was committed."""
+
+    id = models.BigAutoField(primary_key=True)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=32)
+    data = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["workflow", "id"], name="workflows_event_stream")]
+
+
+class Heartbeat(models.Model):
+    """A process of the stack that is alive: what it serves, and how many slots it has."""
+
+    name = models.CharField(primary_key=True, max_length=128)
+    kind = models.CharField(max_length=32)
+    queues = ArrayField(models.CharField(max_length=64), default=list)
+    slots = models.PositiveIntegerField(default=0)
+    busy = models.PositiveIntegerField(default=0)
+    rss_bytes = models.PositiveBigIntegerField(default=0)
+    started_at = models.DateTimeField(db_default=Now())
+    beat_at = models.DateTimeField(db_default=Now())
+
+
+class Leadership(models.Model):
+    """Who leads a role, until when: of two dispatchers one works and the other stands by."""
+
+    role = models.CharField(primary_key=True, max_length=32)
+    holder = models.CharField(max_length=128)
+    expires_at = models.DateTimeField()

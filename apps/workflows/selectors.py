@@ -1,0 +1,86 @@
+"""Reads of definitions, queues and runs."""
+
+from __future__ import annotations
+
+import functools
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from agentplatform.workflows.coordinator import WorkflowState
+from agentplatform.workflows.definition import Definition
+from apps.database import call_function, from_jsonb, release_connection
+from apps.gateway.models import Call
+from apps.tenants.models import Tenant
+from apps.workflows.encoding import state_from_json
+from apps.workflows.models import Event, QueueConfig, Step, Workflow, WorkflowDefinition
+
+CONFIG_SECONDS = 5.0
+"""How old a process's copy of a queue's configuration may be."""
+
+
+@functools.lru_cache(maxsize=1024)
+def definition_by_id(definition_id: int) -> Definition:
+    """A stored version of a definition. Versions never change, so a process reads each once."""
+    try:
+        return Definition.from_json(WorkflowDefinition.objects.get(pk=definition_id).content)
+    finally:
+        release_connection()
+
+
+def queue_config(name: str) -> QueueConfig:
+    """The queue's configuration, at most CONFIG_SECONDS old."""
+    return _queue_config(name, int(time.monotonic() / CONFIG_SECONDS))
+
+
+@functools.lru_cache(maxsize=64)
+def _queue_config(name: str, _period: int) -> QueueConfig:
+    try:
+        return QueueConfig.objects.get(pk=name)
+    finally:
+        release_connection()
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run as the reducer sees it, and the revision at which it was so."""
+
+    definition: Definition
+    state: WorkflowState
+    revision: int
+    seconds_left: float
+
+
+def run_state(workflow_id: uuid.UUID) -> RunState:
+    """The present state of a run."""
+    data = from_jsonb(call_function("workflows_state", [workflow_id], ["uuid"])[0][0])
+    definition = definition_by_id(data["definition_id"])
+    return RunState(definition, state_from_json(definition, data), data["revision"], data["seconds_left"])
+
+
+def current_definitions() -> QuerySet[WorkflowDefinition]:
+    """The current version of every type."""
+    return WorkflowDefinition.objects.filter(is_current=True).order_by("type")
+
+
+def workflows_of(tenant: Tenant) -> QuerySet[Workflow]:
+    """The tenant's runs, newest first."""
+    return Workflow.objects.of(tenant).select_related("definition").order_by("-id")
+
+
+def steps_of(workflow: Workflow) -> QuerySet[Step]:
+    """The run's steps, in the order of its definition."""
+    return workflow.steps.order_by("position", "index")
+
+
+def events_after(workflow_id: uuid.UUID, last_event_id: int, limit: int = 500) -> Sequence[Event]:
+    """The run's next events, in the order in which they were committed."""
+    return list(Event.objects.filter(workflow_id=workflow_id, id__gt=last_event_id).order_by("id")[:limit])
+
+
+def calls_of(workflow: Workflow) -> QuerySet[Call]:
+    """The model calls of the run, in order."""
+    return Call.objects.filter(workflow_id=workflow.pk).order_by("started_at")

@@ -1,0 +1,201 @@
+"""Writes to runs: starting, cancelling and deciding. Steps are finished through `store`."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from agentplatform.llm.gateway import DEFAULT_TIERS
+from agentplatform.llm.messages import Usage
+from agentplatform.llm.pricing import cost_usd_micros
+from agentplatform.workflows import coordinator
+from agentplatform.workflows.coordinator import CancelRequested, Decision, Event
+from agentplatform.workflows.definition import Definition
+from apps.database import to_jsonb
+from apps.tenants.models import ApiKey, Tenant
+from apps.workflows.encoding import decision_to_json
+from apps.workflows.models import IdempotencyKey, Workflow, WorkflowDefinition
+from apps.workflows.selectors import queue_config, run_state
+from apps.workflows.wake import wake
+
+IDEMPOTENCY_HOURS = 24
+DEFAULT_DEADLINE_SECONDS = {"interactive": 600, "standard": 3_600, "batch": 86_400}
+
+
+class IdempotencyConflict(ValueError):
+    """The key was used for another submission."""
+
+
+class AlreadyFinished(ValueError):
+    """The run has ended; nothing can be changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request for a run, validated."""
+
+    definition: WorkflowDefinition
+    input: Mapping[str, Any]
+    queue: str
+    deadline_seconds: int
+    max_cost_usd_micros: int | None = None
+    metadata: Mapping[str, Any] | None = None
+
+    @property
+    def body_hash(self) -> str:
+        """SHA-256 over the canonical JSON of what was asked for."""
+        document = {
+            "type": self.definition.type,
+            "input": self.input,
+            "queue": self.queue,
+            "deadline_seconds": self.deadline_seconds,
+            "max_cost_usd_micros": self.max_cost_usd_micros,
+            "metadata": self.metadata,
+        }
+        return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def workflow_start(
+    *,
+    tenant: Tenant,
+    submission: Submission,
+    api_key: ApiKey | None = None,
+    idempotency_key: str | None = None,
+) -> tuple[Workflow, bool]:
+    """Stores a run with its first steps, in one transaction; the second value says whether it is new.
+
+    With an idempotency key that was used within 24 hours the first run is returned; raises
+    IdempotencyConflict when it was for another body.
+    """
+    definition = Definition.from_json(submission.definition.content)
+    _, decision = coordinator.plan(definition, submission.input)
+    if idempotency_key is not None:
+        first = _first_of_key(tenant, idempotency_key, submission)
+        if first is not None:
+            return first, False
+    try:
+        with transaction.atomic():
+            workflow = _store(tenant, submission, api_key, definition, decision)
+            if idempotency_key is not None:
+                _claim_key(tenant, idempotency_key, submission, workflow)
+    except IntegrityError:
+        first = _first_of_key(tenant, idempotency_key, submission) if idempotency_key is not None else None
+        if first is None:
+            raise
+        return first, False
+    wake.dispatcher()
+    return workflow, True
+
+
+def workflow_cancel(workflow_id: uuid.UUID) -> None:
+    """Ends a run: its steps are cancelled, and calls in flight are broken off. Raises AlreadyFinished."""
+    if not workflow_decide(workflow_id, CancelRequested()):
+        raise AlreadyFinished("the workflow has ended already; there is nothing to cancel")
+
+
+def workflow_decide(workflow_id: uuid.UUID, event: Event) -> bool:
+    """Stores what the coordinator decides on an event of the run itself; False when the run has ended."""
+    with transaction.atomic():
+        workflow = Workflow.objects.select_for_update(no_key=True).get(pk=workflow_id)
+        if workflow.finished_at is not None:
+            return False
+        run = run_state(workflow_id)
+        decision = coordinator.decide(run.definition, run.state, event)
+        _apply(workflow, run.definition, decision)
+        Workflow.objects.filter(pk=workflow_id).update(revision=F("revision") + 1)
+    wake.events(str(workflow_id))
+    wake.dispatcher()
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step that a submission would run: `count` is None where it is known only later."""
+
+    key: str
+    agent: str
+    tier: str
+    model: str
+    count: int | None
+    worst_case_cost_usd_micros: int
+
+
+def workflow_plan(submission: Submission) -> list[PlannedStep]:
+    """What a submission would run, and the most that each step could cost if every attempt used all it may."""
+    definition = Definition.from_json(submission.definition.content)
+    _, decision = coordinator.plan(definition, submission.input)
+    counts = {expansion.node: expansion.count for expansion in decision.expand}
+    queue = queue_config(submission.queue)
+    planned = []
+    for spec in definition.steps:
+        target = DEFAULT_TIERS[spec.tier]
+        # Every estimated token as the dearest it could be: an output token.
+        worst = cost_usd_micros(target.model, Usage(output_tokens=spec.estimated_tokens))
+        attempts = spec.max_attempts or queue.max_attempts
+        count = counts.get(spec.key)
+        planned.append(
+            PlannedStep(spec.key, spec.agent, spec.tier, target.model, count, worst * attempts * (count or 1))
+        )
+    return planned
+
+
+def _store(
+    tenant: Tenant,
+    submission: Submission,
+    api_key: ApiKey | None,
+    definition: Definition,
+    decision: Decision,
+) -> Workflow:
+    workflow = Workflow.objects.create(
+        tenant=tenant,
+        definition=submission.definition,
+        api_key=api_key,
+        queue_id=submission.queue,
+        input=submission.input,
+        metadata=submission.metadata or {},
+        max_cost_usd_micros=submission.max_cost_usd_micros,
+        deadline_at=Now() + timedelta(seconds=submission.deadline_seconds),
+    )
+    _apply(workflow, definition, decision)
+    return workflow
+
+
+def _apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
+    document = to_jsonb(decision_to_json(definition, decision, queue_config(workflow.queue_id)))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT workflows_apply(%s, %s::jsonb)", [workflow.pk, document])
+        row = cursor.fetchone()
+        if row is not None and row[0]:
+            cursor.execute("SELECT workflows_mark_lane(%s, %s)", [workflow.queue_id, workflow.tenant_id])
+
+
+def _first_of_key(tenant: Tenant, key: str, submission: Submission) -> Workflow | None:
+    since = timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS)
+    used = (
+        IdempotencyKey.objects.select_related("workflow__definition")
+        .filter(tenant=tenant, key=key, created_at__gt=since)
+        .first()
+    )
+    if used is None:
+        return None
+    if used.body_hash != submission.body_hash:
+        raise IdempotencyConflict(
+            "this Idempotency-Key was used for another submission within 24 hours; use a new key"
+        )
+    return used.workflow
+
+
+def _claim_key(tenant: Tenant, key: str, submission: Submission, workflow: Workflow) -> None:
+    since = timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS)
+    IdempotencyKey.objects.filter(tenant=tenant, key=key, created_at__lte=since).delete()
+    IdempotencyKey.objects.create(tenant=tenant, key=key, body_hash=submission.body_hash, workflow=workflow)

@@ -1,0 +1,74 @@
+"""Wake-ups over Redis: they only make things sooner. Whoever misses one polls the database."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import redis
+from django.conf import settings
+
+DISPATCHER_CHANNEL = "agentplatform.dispatcher"
+EVENTS_CHANNEL = "agentplatform.events"
+
+_GATHER_SECONDS = 0.003
+_LONGEST_PAUSE_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Wake:
+    """Publishes wake-ups from a thread of its own, gathered, so that the hot path pays for none of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending_workflows: set[str] = set()
+        self._pending_dispatcher = False
+        self._something = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def dispatcher(self) -> None:
+        """There is something to admit."""
+        with self._lock:
+            self._pending_dispatcher = True
+        self._signal()
+
+    def events(self, workflow_id: str) -> None:
+        """A workflow has new events."""
+        with self._lock:
+            self._pending_workflows.add(workflow_id)
+        self._signal()
+
+    def _signal(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            with self._lock:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._run, name="wake", daemon=True)
+                    self._thread.start()
+        self._something.set()
+
+    def _run(self) -> None:
+        client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)
+        pause = _GATHER_SECONDS
+        while True:
+            self._something.wait()
+            self._something.clear()
+            with self._lock:
+                workflows, self._pending_workflows = self._pending_workflows, set()
+                dispatcher, self._pending_dispatcher = self._pending_dispatcher, False
+            try:
+                pipeline = client.pipeline(transaction=False)
+                if dispatcher:
+                    pipeline.publish(DISPATCHER_CHANNEL, "")
+                if workflows:
+                    pipeline.publish(EVENTS_CHANNEL, ",".join(workflows))
+                pipeline.execute()
+                pause = _GATHER_SECONDS
+            except redis.RedisError as error:
+                logger.warning("wake-ups are not sent (%s); everything polls meanwhile", type(error).__name__)
+                pause = min(_LONGEST_PAUSE_SECONDS, max(0.1, pause * 2))
+            threading.Event().wait(pause)
+
+
+wake = Wake()
+"""The wake-ups of this process."""

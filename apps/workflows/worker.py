@@ -1,0 +1,93 @@
+"""One execution worker process: its executor, and what becomes of it when a worker starts and stops."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.conf import settings
+
+from agentplatform.agents.registry import registry
+from agentplatform.execution.executor import ContinuationLimits, Executor, Outcome
+from agentplatform.execution.running import RunningSteps
+from agentplatform.llm.gateway import Gateway
+from agentplatform.llm.providers.anthropic import AnthropicModel
+from apps.workflows.heartbeat import WorkerHeartbeat
+from apps.workflows.reports import TaskEventReports
+from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
+
+running_steps = RunningSteps()
+"""The steps that this process runs."""
+
+WORKER_NAME = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+"""This process, unlike any before it: a restarted worker does not inherit the leases of the one it replaces."""
+
+
+class StepFailedError(Exception):
+    """Shows a failed step as a failed task. Its text is a code: no prompt, no output."""
+
+
+@functools.cache
+def executor() -> Executor:
+    """The executor of this process, made at its first step."""
+    return Executor(
+        store=DatabaseStepStore(WORKER_NAME),
+        calls=DatabaseCallStore(),
+        gateway=gateway(),
+        find_agent=registry.find_agent,
+        running=running_steps,
+        reports=TaskEventReports(_event_dispatcher),
+        limits=ContinuationLimits(settings.CONTINUATION_MAX_STEPS, settings.CONTINUATION_MAX_SECONDS),
+    )
+
+
+@functools.cache
+def gateway() -> Gateway:
+    """The door to models, with one SDK client per provider and process."""
+    anthropic = AnthropicModel(api_key=settings.ANTHROPIC_API_KEY, base_url=settings.ANTHROPIC_BASE_URL)
+    return Gateway({"anthropic": anthropic})
+
+
+def raise_for_outcome(outcomes: Sequence[Outcome]) -> None:
+    """Raises StepFailedError when the step of the hint itself failed; continued steps report for themselves."""
+    if outcomes and outcomes[0].failure is not None:
+        raise StepFailedError(outcomes[0].failure.code)
+
+
+class _Process:
+    """What this process is once Celery has started it."""
+
+    consumer: Any = None
+    heartbeat: WorkerHeartbeat | None = None
+
+
+def _event_dispatcher() -> Any:
+    return getattr(_Process.consumer, "event_dispatcher", None)
+
+
+@worker_ready.connect
+def _start_heartbeat(sender: Any, **_: Any) -> None:
+    _Process.consumer = sender
+    _Process.heartbeat = WorkerHeartbeat(
+        WORKER_NAME,
+        queues=[queue.name for queue in sender.task_consumer.queues],
+        slots=sender.controller.concurrency,
+        running=running_steps,
+    )
+    _Process.heartbeat.start()
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    running_steps.drain()
+
+
+@worker_shutdown.connect
+def _stop_heartbeat(**_: Any) -> None:
+    if _Process.heartbeat is not None:
+        _Process.heartbeat.stop()

@@ -1,0 +1,59 @@
+"""The Celery application: queues by kind of work, hints only, results of maintenance tasks only."""
+
+import os
+
+from celery import Celery
+from celery.schedules import crontab
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+STEP_QUEUES = ("interactive", "standard", "batch")
+POOLS = ("enterprise",)
+MAINTENANCE_QUEUES = ("maintenance", "dead_letter")
+
+app = Celery("agentplatform")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+
+
+def _queues() -> list[Queue]:
+    # Hints go through the anonymous exchange, by queue name alone: no binding that FLUSHALL could take away.
+    names = [
+        *STEP_QUEUES,
+        *(f"{queue}.{pool}" for queue in STEP_QUEUES for pool in POOLS),
+        *MAINTENANCE_QUEUES,
+    ]
+    return [Queue(name) for name in names]
+
+
+app.conf.update(
+    broker_url=os.environ.get("BROKER_URL") or "redis://127.0.0.1:6379/0",
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "socket_connect_timeout": 3,
+        "socket_timeout": 30,
+        "retry_on_timeout": True,
+    },
+    task_queues=_queues(),
+    task_default_queue="maintenance",
+    task_create_missing_queues=False,
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    task_acks_late=False,  # a hint is acknowledged on receipt: the row in Postgres is the outbox
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=True,
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    task_serializer="json",
+    accept_content=["json"],
+    enable_utc=True,
+    beat_schedule={
+        "purge-expired-records": {
+            "task": "maintenance.purge_expired_records",
+            "schedule": crontab(minute="17"),
+        },
+    },
+)
+app.autodiscover_tasks()
