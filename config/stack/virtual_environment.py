@@ -1,10 +1,8 @@
 """Prepares ``.venv``: ``python3 virtual_environment.py requirements.txt``. Instant when nothing has changed.
 
-Runs with whatever Python the machine calls ``python3``, so it uses the standard library alone and nothing that 3.7
+Runs with whatever Python the machine calls ``python3``, so it uses the standard library alone and nothing that 3.6
 could not read: an old Python has to be told what is wrong, not shown a traceback.
 """
-
-from __future__ import annotations
 
 import hashlib
 import os
@@ -20,7 +18,7 @@ FOLDER = CHECKOUT / ".venv"
 PYTHON = str(FOLDER / "bin" / "python")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: "list[str]") -> int:
     """Make the environment and install what the requirements file lists; returns the exit status."""
     if sys.version_info < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:3])
