@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from config.stack.layout import Layout
-from tests.integration.stack.conftest import Launcher, free_ports
+from tests.integration.stack.launching import Launcher, free_ports
 
 Launch = Callable[..., Launcher]
 EVERYTHING_ENDED_SECONDS = 15

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config.stack.stack import Stack
-from tests.integration.stack.conftest import bare_environment, wait_for
+from tests.integration.stack.launching import bare_environment, wait_for
 
 
 def mode(path: Path) -> int:

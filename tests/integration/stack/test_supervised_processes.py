@@ -11,7 +11,7 @@ import pytest
 from config.stack.errors import StackError
 from config.stack.procfile import Process, read_procfile
 from config.stack.stack import Stack
-from tests.integration.stack.conftest import bare_environment, wait_for
+from tests.integration.stack.launching import bare_environment, wait_for
 
 
 def first_line(stack: Stack, name: str) -> str:
