@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from agentplatform.simulator.answering.prompt import Passage
-from agentplatform.simulator.answering.sentences import Sentence, headings_of, sentences_of
+from agentplatform.simulator.answering.sentences import Sentence, passage_sentences
 from agentplatform.simulator.answering.terms import TermWeights, term_list, terms_of
 
 MAX_SENTENCES = 4
@@ -75,7 +75,7 @@ def extract_answer(question: str, passages: Sequence[Passage]) -> list[tuple[str
     A sentence is scored by the share of the question's terms it holds, weighted by their rarity among all
     sentences, and by what its heading and passage add to that. One that refers back brings the sentence before.
     """
-    read = [sentences_of(passage.text) for passage in passages]
+    read = [passage_sentences(passage.text) for passage in passages]
     asked = Question(question, [sentence for sentences in read for sentence in sentences])
     candidates = rank(asked, passages, read)
     if not candidates or max(candidate.coverage for candidate in candidates[:3]) < _LEAST_COVERAGE:
@@ -92,7 +92,7 @@ def rank(
     """Return the sentences that share a term with the question, best first."""
     candidates: list[Candidate] = []
     for index, passage in enumerate(passages):
-        heading = terms_of(" ".join([passage.heading, *headings_of(passage.text)]))
+        heading = terms_of(passage.heading)
         around = frozenset[str]().union(heading, *(sentence.terms for sentence in read[index]))
         in_passage = question.coverage(around)
         for sentence in read[index]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 _FENCE = re.compile(r"\s*(?:```|~~~)")
-_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*$")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.{1,200})$")
 _UNDERLINE = re.compile(r"\s{0,3}(?:=+|-{2,})\s*$")
 _RULE = re.compile(r"\s{0,3}(?:[-*_]\s*){3,}$")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(.*)$")
-_TABLE_ROW = re.compile(r"\s*\||.*\S\s*\|.*\|.*|\s*:?-{3,}:?\s*\|")
+_TABLE_ROW = re.compile(r"\s*\||[^|]{1,120}\|[^|]{1,120}\||\s*:?-{3,}:?\s*\|")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _INLINE = (
     (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),
@@ -67,7 +67,7 @@ class _BlockReader:
             self.close()
         elif heading := _HEADING.match(line):
             self.close()
-            self._add("heading", heading.group(1))
+            self._add("heading", heading.group(1).rstrip("# "))
         elif self._lines and self._kind == "paragraph" and _UNDERLINE.match(line):
             self._kind, lines = "paragraph", self._lines
             self._lines = []

@@ -19,7 +19,7 @@ from agentplatform.simulator.request import MessagesRequest
 _ATTRIBUTE = re.compile(r"([\w-]+)=(?:\"([^\"]*)\"|'([^']*)')")
 _ATTRIBUTES = r"((?:\s+[\w-]+=(?:\"[^\"]*\"|'[^']*'))*)\s*"
 _PASSAGE = re.compile(rf"<passage{_ATTRIBUTES}>(.*?)</passage>", re.DOTALL)
-_BLOCK = re.compile(rf"<([a-z][\w-]*){_ATTRIBUTES}>(.*?)</\1>", re.DOTALL)
+_OPENING = re.compile(rf"<([a-z][\w-]*){_ATTRIBUTES}>")
 _LABEL_SEPARATOR = re.compile(r"[,;]")
 
 
@@ -75,7 +75,7 @@ def read_prompt(request: MessagesRequest) -> Prompt:
     """Read a request: the latest text of the user, and what tools returned for it since."""
     messages = request.messages
     asked = max((i for i, message in enumerate(messages) if _is_asked(message)), default=0)
-    latest = messages_since(messages, asked)
+    latest = messages[asked + 1 :]
     results = _tool_results(latest)
     last = messages[-1]
     return read_text(
@@ -92,10 +92,7 @@ def read_text(text: str, *, documents: Sequence[str] = (), **fields: Any) -> Pro
     """Read one text by the conventions; `fields` are further fields of the prompt."""
     passages = tuple(_passage(match) for match in _PASSAGE.finditer(text))
     rest = _PASSAGE.sub("", text)
-    found: dict[str, list[str]] = {}
-    for match in _BLOCK.finditer(rest):
-        found.setdefault(match.group(1), []).append(html.unescape(match.group(3)).strip())
-    instruction = _BLOCK.sub("", rest).strip()
+    found, instruction = _tagged_blocks(rest)
     named = {"question", "labels", "schema", "passages"}
     tagged = [body for tag, bodies in found.items() if tag not in named for body in bodies if body]
     return Prompt(
@@ -107,11 +104,6 @@ def read_text(text: str, *, documents: Sequence[str] = (), **fields: Any) -> Pro
         schema=_schema(found.get("schema", [])),
         **fields,
     )
-
-
-def messages_since(messages: Sequence[Mapping[str, Any]], index: int) -> Sequence[Mapping[str, Any]]:
-    """Return the messages after the one at `index`."""
-    return messages[index + 1 :]
 
 
 def _is_asked(message: Mapping[str, Any]) -> bool:
@@ -164,6 +156,26 @@ def _content_text(content: object) -> str:
     if not isinstance(content, list):
         return ""
     return "\n\n".join(block["text"] for block in content if block["type"] == "text")
+
+
+def _tagged_blocks(text: str) -> tuple[dict[str, list[str]], str]:
+    """Return the bodies of top-level tags by name, and the text outside of them."""
+    found: dict[str, list[str]] = {}
+    outside: list[str] = []
+    unclosed: set[str] = set()
+    position = 0
+    for opening in _OPENING.finditer(text):
+        tag = opening.group(1)
+        if opening.start() < position or tag in unclosed:
+            continue
+        end = text.find(f"</{tag}>", opening.end())
+        if end < 0:
+            unclosed.add(tag)
+            continue
+        found.setdefault(tag, []).append(html.unescape(text[opening.end() : end]).strip())
+        outside.append(text[position : opening.start()])
+        position = end + len(tag) + 3
+    return found, "".join([*outside, text[position:]]).strip()
 
 
 def _passage(match: re.Match[str]) -> Passage:

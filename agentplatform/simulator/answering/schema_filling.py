@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from referencing.exceptions import Unresolvable
 
 from agentplatform.simulator.answering.labels import best_label
 from agentplatform.simulator.answering.sentences import headings_of, sentences_of
@@ -27,6 +28,7 @@ from agentplatform.simulator.answering.values import (
 from agentplatform.simulator.errors import invalid_request
 
 _MAX_DEPTH = 24
+_LARGEST_MINIMUM = 10_000
 _ASK_WORDS = word_set("query question q search prompt input request message topic text keywords subject")
 _SUMMARY_WORDS = word_set("summary description abstract overview answer explanation reason rationale")
 _FORMATS = {
@@ -54,8 +56,11 @@ def fill_schema(schema: Schema, source: FillSource) -> Any:
     Fields are filled from the text where a span fits their name, type and format, and with the plainest valid
     value where none does. Raises a 400 where no valid value was found, as for patterns the text has no match of.
     """
-    value = _Filler(schema, source).fill(schema, "", 0)
-    error = best_match(Draft202012Validator(schema).iter_errors(value))
+    try:
+        value = _Filler(schema, source).fill(schema, "", 0)
+        error = best_match(Draft202012Validator(schema).iter_errors(value))
+    except (re.error, OverflowError, RecursionError, Unresolvable) as problem:
+        raise invalid_request(f"The simulator can't fill this schema: {problem}") from None
     if error is not None:
         place = error.json_path.removeprefix("$.")
         raise invalid_request(
@@ -188,6 +193,10 @@ class _Filler:
             values = [self.fill(items, name, depth + 1)] if most else []
         if schema.get("uniqueItems"):
             values = [value for index, value in enumerate(values) if value not in values[:index]]
+        if least > _LARGEST_MINIMUM:
+            raise invalid_request(
+                f"The simulator can't fill this schema: minItems is over {_LARGEST_MINIMUM}."
+            )
         while len(values) < least:
             values.append(self.fill(items, name, depth + 1))
         return values[:most]
@@ -256,8 +265,8 @@ class _Filler:
         if words & {"title", "heading", "headline"} and (headings := headings_of(text)):
             return headings[0]
         count = 2 if words & _SUMMARY_WORDS and (limit is None or limit > 200) else 1
-        if count == 2:
-            return " ".join(one.text for one in choose_sentences(sentences_of(text), count))
+        if count == 2 and (sentences := sentences_of(text)):
+            return " ".join(one.text for one in choose_sentences(sentences, count))
         if quoted := find_quoted(text):
             return quoted
         sentence = fitting_sentence(f"{name.replace('_', ' ')} {description}", text)
@@ -283,7 +292,11 @@ class _Filler:
         if most is not None and len(value) > most:
             cut = value[: most + 1].rsplit(None, 1)[0]
             value = cut if len(cut) <= most else value[:most]
-        return value if len(value) >= least else value.ljust(least, ".")
+        if least > _LARGEST_MINIMUM:
+            raise invalid_request(
+                f"The simulator can't fill this schema: minLength is over {_LARGEST_MINIMUM}."
+            )
+        return value.ljust(least, ".")
 
 
 def _type_of(schema: Schema) -> str:

@@ -1,8 +1,9 @@
 """Whole sentences of a text, in order."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from agentplatform.simulator.answering.markdown import plain_blocks
 from agentplatform.simulator.answering.terms import terms_of, words_of
@@ -13,6 +14,9 @@ _ABBREVIATION = re.compile(
     r"|jr|sr|inc|ltd|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[A-Z])\.$",
     re.IGNORECASE,
 )
+_NEXT = re.compile(r"\s*(\S)")
+_LONGEST_ABBREVIATION = 10
+_LONGEST_KEPT = 8_000
 _WHOLE = re.compile(r"(?:[.!?…]+[\"'”’)\]]*|[。！？]+[」』”]?)$")
 
 
@@ -40,8 +44,9 @@ def split_sentences(line: str) -> list[str]:
     sentences: list[str] = []
     start = 0
     for end in _END.finditer(line):
-        following = line[end.end() :].lstrip()
-        if following[:1].islower() or _ABBREVIATION.search(line[start : end.end()]):
+        following = _NEXT.match(line, end.end())
+        tail = line[max(start, end.end() - _LONGEST_ABBREVIATION) : end.end()]
+        if (following and following.group(1).islower()) or _ABBREVIATION.search(tail):
             continue
         sentences.append(line[start : end.end()].strip())
         start = end.end()
@@ -68,6 +73,16 @@ def sentences_of(text: str) -> list[Sentence]:
             if _is_sentence(part, is_whole_item):
                 found.append(Sentence(part, len(found), is_item=block.kind == "item"))
     return found
+
+
+def passage_sentences(text: str) -> Sequence[Sentence]:
+    """Return the sentences of a passage. A knowledge base's passages come again and again, so they are kept."""
+    return _kept_sentences(text) if len(text) <= _LONGEST_KEPT else sentences_of(text)
+
+
+@lru_cache(maxsize=1024)
+def _kept_sentences(text: str) -> tuple[Sentence, ...]:
+    return tuple(sentences_of(text))
 
 
 def headings_of(text: str) -> list[str]:

@@ -29,9 +29,8 @@ _PROPER = r"[A-ZÀ-Þ][\w'’&.-]*(?:\s+(?:(?:de|of|da|del|van|von|the)\s+)?[A-Z
 _AFTER_PREPOSITION = re.compile(rf"\b(?:in|at|for|of|to|from|near|about|by)\s+({_PROPER})")
 _INNER_PROPER = re.compile(rf"(?<=[a-z,:;]\s)({_PROPER})")
 _QUOTED = re.compile(r"[\"“]([^\"”]{1,200})[\"”]|(?<!\w)'([^']{1,200})'(?!\w)")
-_ARITHMETIC = re.compile(
-    r"[-+(]*\d[\d\s.,]*(?:(?:\*\*|[-+*/^%×÷()])[\s\d.,()+*/^%×÷-]*)+[\d)%]|\d+(?:\s*[-+*/^]\s*\d+)+"
-)
+_ARITHMETIC = re.compile(r"[(-]*\d[\d\s.,()+*/^%×÷-]*[\d)%]")
+_OPERATION = re.compile(r"[\d)]\s*(?:[+*/^%×÷]|\s-\s|-(?=\())+\s*[(\d-]|\d-\d")
 _PATTERNS = {
     "email": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
     "uri": re.compile(r"https?://[^\s<>\"')\]]+[^\s<>\"')\].,;]"),
@@ -130,8 +129,8 @@ def find_span(property_name: str, text: str) -> str | None:
 
 def find_arithmetic(text: str) -> str | None:
     """Return the longest arithmetic expression of a text."""
-    found = [match.group().strip(" .,") for match in _ARITHMETIC.finditer(text)]
-    return max(found, key=len, default=None)
+    found = [match.group().strip(" .,") for match in _ARITHMETIC.finditer(_ISO_DATE.sub("", text))]
+    return max((one for one in found if _OPERATION.search(one)), key=len, default=None)
 
 
 def find_quoted(text: str) -> str | None:
