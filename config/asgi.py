@@ -5,4 +5,10 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_asgi_application()
+django_application = get_asgi_application()
+
+from django.conf import settings  # noqa: E402 - settings are read once Django is set up
+
+from apps.api.body_limit import BodyLimit  # noqa: E402
+
+application = BodyLimit(django_application, max_bytes=settings.MAX_BODY_BYTES)

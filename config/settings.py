@@ -6,6 +6,8 @@ from pathlib import Path
 
 import dj_database_url
 
+from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -119,12 +121,12 @@ WHITENOISE_USE_FINDERS = True
 
 # --- REST --------------------------------------------------------------------------------------------------
 MAX_BODY_BYTES = int(env("MAX_BODY_BYTES", str(1024 * 1024)))
-DATA_UPLOAD_MAX_MEMORY_SIZE = None  # apps.api limits bodies itself, with a problem document
+DATA_UPLOAD_MAX_MEMORY_SIZE = None  # apps.api.body_limit refuses large bodies before they are read
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["apps.api.permissions.HasTenantScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["apps.api.parsers.LimitedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["apps.api.parsers.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "apps.api.errors.problem_response",
     "UNAUTHENTICATED_USER": None,
@@ -140,8 +142,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
-        "WorkflowStatusEnum": "agentplatform.workflows.statuses.WorkflowStatus",
-        "StepStatusEnum": "agentplatform.workflows.statuses.StepStatus",
+        "WorkflowStatus": [status.value for status in WorkflowStatus],
+        "StepStatus": [status.value for status in StepStatus],
     },
 }
 

@@ -7,8 +7,10 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from agentplatform.workflows.coordinator import WorkflowState
 from agentplatform.workflows.definition import Definition
@@ -16,7 +18,7 @@ from apps.database import call_function, from_jsonb, release_connection
 from apps.gateway.models import Call
 from apps.tenants.models import Tenant
 from apps.workflows.encoding import state_from_json
-from apps.workflows.models import Event, QueueConfig, Step, Workflow, WorkflowDefinition
+from apps.workflows.models import Event, Heartbeat, QueueConfig, Step, Workflow, WorkflowDefinition
 
 CONFIG_SECONDS = 5.0
 """How old a process's copy of a queue's configuration may be."""
@@ -84,3 +86,27 @@ def events_after(workflow_id: uuid.UUID, last_event_id: int, limit: int = 500) -
 def calls_of(workflow: Workflow) -> QuerySet[Call]:
     """The model calls of the run, in order."""
     return Call.objects.filter(workflow_id=workflow.pk).order_by("started_at")
+
+
+LIVE_SECONDS = 20
+"""For how long after its last heartbeat a process counts as alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProcesses:
+    """Which kinds of process are alive, and which step queues no worker serves."""
+
+    kinds: frozenset[str]
+    unserved_queues: tuple[str, ...]
+
+
+def live_processes() -> LiveProcesses:
+    """What the heartbeats say."""
+    live = Heartbeat.objects.filter(beat_at__gt=Now() - timedelta(seconds=LIVE_SECONDS))
+    rows = list(live.values_list("kind", "queues"))
+    served = {queue for _, queues in rows for queue in queues}
+    queues = QueueConfig.objects.values_list("name", flat=True)
+    return LiveProcesses(
+        kinds=frozenset(kind for kind, _ in rows),
+        unserved_queues=tuple(queue for queue in queues if queue not in served),
+    )

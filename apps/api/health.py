@@ -1,0 +1,42 @@
+"""Liveness and readiness."""
+
+from __future__ import annotations
+
+import redis
+from django.conf import settings
+from django.http import HttpRequest, JsonResponse
+
+from apps.database import OUTAGE_ERRORS
+from apps.workflows.selectors import live_processes
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 as long as this process answers; it asks nothing of the rest."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """503 only without the database; else 200, with what is degraded and what that means."""
+    try:
+        live = live_processes()
+    except OUTAGE_ERRORS:
+        body = {"status": "unavailable", "degraded": ["database: nothing can be read or submitted"]}
+        return JsonResponse(body, status=503)
+    degraded = []
+    if "dispatcher" not in live.kinds:
+        degraded.append("dispatcher: submissions are accepted and wait")
+    degraded += [f"workers: nobody serves the queue '{queue}'" for queue in live.unserved_queues]
+    if not _answers(settings.BROKER_URL):
+        degraded.append("broker: submissions are accepted and wait")
+    if not _answers(settings.REDIS_URL):
+        degraded.append("redis: everything polls, so it is slower")
+    return JsonResponse({"status": "degraded" if degraded else "ok", "degraded": degraded})
+
+
+def _answers(url: str) -> bool:
+    try:
+        client = redis.Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5)
+        with client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False

@@ -1,0 +1,46 @@
+"""Definitions: which types of workflow there are, and what each takes."""
+
+from __future__ import annotations
+
+from django.http import Http404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.api.pagination import page_of
+from apps.workflows.selectors import current_definitions
+
+
+class DefinitionSerializer(serializers.Serializer):
+    """A type of workflow, with the JSON Schema of its input."""
+
+    type = serializers.CharField()
+    version = serializers.IntegerField()
+    title = serializers.CharField()
+    description = serializers.CharField(source="content.description")
+    input_schema = serializers.JSONField(source="content.input_schema")
+    steps = serializers.JSONField(source="content.steps")
+    examples = serializers.JSONField(source="content.examples")
+
+
+class DefinitionsView(APIView):
+    """Every type of workflow that can be submitted."""
+
+    @extend_schema(operation_id="definitions_list", responses=page_of(DefinitionSerializer))
+    def get(self, request: Request) -> Response:
+        return Response(
+            {"results": DefinitionSerializer(current_definitions(), many=True).data, "next": None}
+        )
+
+
+class DefinitionView(APIView):
+    """One type of workflow."""
+
+    @extend_schema(operation_id="definitions_read", responses=DefinitionSerializer)
+    def get(self, request: Request, type_: str) -> Response:
+        definition = current_definitions().filter(type=type_).first()
+        if definition is None:
+            raise Http404
+        return Response(DefinitionSerializer(definition).data)

@@ -1,0 +1,113 @@
+"""The events of a workflow as Server-Sent Events. A stream holds no thread and no connection while it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import orjson
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from rest_framework.exceptions import APIException
+
+from agentplatform.workflows.statuses import WorkflowStatus
+from apps.api.authentication import authenticate_header
+from apps.api.errors import Problem, as_problem, problem_json
+from apps.api.event_hub import hub
+from apps.database import release_connection
+from apps.workflows.models import Event, Workflow
+from apps.workflows.selectors import events_after, workflows_of
+
+KEEP_ALIVE_SECONDS = 15.0
+RETRY_MILLISECONDS = 2_000
+
+
+async def workflow_events(
+    request: HttpRequest, workflow_id: uuid.UUID
+) -> HttpResponse | StreamingHttpResponse:
+    """`workflow.status` and `step.status` as they are committed, then `done`. Last-Event-ID resumes."""
+    if request.method not in ("GET", "HEAD"):
+        problem = Problem(405, "method_not_allowed", "Events are read with GET.")
+        return problem_json(problem)
+    try:
+        last_event_id = _last_event_id(request)
+        await _in_thread(_authorize, request.headers.get("Authorization", ""), workflow_id)
+    except APIException as error:
+        return problem_json(as_problem(error))
+    response = StreamingHttpResponse(_stream(workflow_id, last_event_id), content_type="text/event-stream")
+    response["Cache-Control"] = "no-cache"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _stream(workflow_id: uuid.UUID, last_event_id: int) -> AsyncIterator[bytes]:
+    yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
+    async with hub.subscribe(str(workflow_id)) as changed:
+        while True:
+            changed.clear()
+            events = await _in_thread(events_after, workflow_id, last_event_id)
+            for event in events:
+                last_event_id = event.pk
+                yield _encode(event.kind, _data(event), event.pk)
+                if event.kind == "workflow.status" and WorkflowStatus(event.data["status"]).is_terminal:
+                    yield _encode("done", {"status": event.data["status"]}, event.pk)
+                    return
+            if events:
+                continue
+            try:
+                await asyncio.wait_for(changed.wait(), hub.patience_seconds(KEEP_ALIVE_SECONDS))
+            except TimeoutError:
+                if await _in_thread(_has_ended, workflow_id) and not await _in_thread(
+                    events_after, workflow_id, last_event_id
+                ):
+                    # Resumed after its last event: there is nothing more to come.
+                    yield _encode("done", {}, last_event_id)
+                    return
+                yield b": keep-alive\n\n"
+
+
+def _authorize(header: str, workflow_id: uuid.UUID) -> None:
+    principal = authenticate_header(header)
+    if principal is None:
+        raise Problem(401, "no_api_key", "Send an API key: Authorization: Bearer <key>.")
+    if principal.tenant is None:
+        raise Problem(403, "tenant_key_needed", "This is an operator's key; use a key of the tenant.")
+    if not workflows_of(principal.tenant).filter(pk=workflow_id).exists():
+        raise Problem(404, "not_found", "There is no such workflow, or it is another tenant's.")
+
+
+def _has_ended(workflow_id: uuid.UUID) -> bool:
+    return Workflow.objects.filter(pk=workflow_id).exclude(finished_at=None).exists()
+
+
+def _last_event_id(request: HttpRequest) -> int:
+    text = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id") or "0"
+    if not text.isdecimal() or len(text) > 18:
+        raise Problem(
+            400, "invalid_last_event_id", "Last-Event-ID must be the id of an event of this stream."
+        )
+    return int(text)
+
+
+def _data(event: Event) -> dict[str, Any]:
+    data = {name: value for name, value in event.data.items() if name != "index"}
+    index = event.data.get("index")
+    if index is not None:
+        data["key"] = f"{data['key']}[{index}]"
+    return {**data, "at": event.created_at.isoformat()}
+
+
+def _encode(kind: str, data: dict[str, Any], event_id: int) -> bytes:
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event_id, kind.encode(), orjson.dumps(data))
+
+
+async def _in_thread(function: Any, *arguments: Any) -> Any:
+    def call() -> Sequence[Any] | Any:
+        try:
+            return function(*arguments)
+        finally:
+            release_connection()
+
+    return await sync_to_async(call, thread_sensitive=False)()

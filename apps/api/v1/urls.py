@@ -1,0 +1,19 @@
+"""URLs of version 1."""
+
+from django.urls import path
+
+from apps.api.v1.definitions import DefinitionsView, DefinitionView
+from apps.api.v1.documents import DocumentsView, DocumentView
+from apps.api.v1.events import workflow_events
+from apps.api.v1.workflows import WorkflowCancelView, WorkflowsView, WorkflowView
+
+urlpatterns = [
+    path("workflows/", WorkflowsView.as_view(), name="workflows"),
+    path("workflows/<uuid:workflow_id>/", WorkflowView.as_view(), name="workflow"),
+    path("workflows/<uuid:workflow_id>/events/", workflow_events, name="workflow-events"),
+    path("workflows/<uuid:workflow_id>/cancel/", WorkflowCancelView.as_view(), name="workflow-cancel"),
+    path("definitions/", DefinitionsView.as_view(), name="definitions"),
+    path("definitions/<str:type_>/", DefinitionView.as_view(), name="definition"),
+    path("documents/", DocumentsView.as_view(), name="documents"),
+    path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
+]

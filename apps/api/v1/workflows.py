@@ -1,0 +1,290 @@
+"""Workflows: submit, list, read, cancel."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from django.http import Http404
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
+from apps.api.authentication import principal_of
+from apps.api.errors import FieldError, Problem
+from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, page_of
+from apps.api.serializers import ObjectField, StrictCharField, StrictIntegerField, StrictSerializer
+from apps.tenants.models import Tenant
+from apps.workflows.models import Workflow
+from apps.workflows.selectors import steps_of, workflows_of
+from apps.workflows.services import (
+    AlreadyFinished,
+    IdempotencyConflict,
+    Submission,
+    workflow_cancel,
+    workflow_plan,
+    workflow_start,
+)
+from apps.workflows.submissions import DEFAULT_QUEUE, InvalidSubmission, submission_make
+
+MAX_DEADLINE_SECONDS = 7 * 86_400
+MAX_METADATA_BYTES = 16_384
+_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+
+
+class SubmissionSerializer(StrictSerializer):
+    """A request for a run. Without `type` the platform finds the definition that takes the input."""
+
+    type = StrictCharField(required=False, max_length=64)
+    input = ObjectField()
+    priority = serializers.ChoiceField(["interactive", "standard", "batch"], default=DEFAULT_QUEUE)
+    deadline_seconds = StrictIntegerField(required=False, min_value=1, max_value=MAX_DEADLINE_SECONDS)
+    max_cost_usd = serializers.DecimalField(
+        required=False, max_digits=12, decimal_places=6, min_value=Decimal("0.000001")
+    )
+    metadata = ObjectField(required=False)
+    dry_run = serializers.BooleanField(default=False)
+
+    def validate_metadata(self, value: dict[str, Any]) -> dict[str, Any]:
+        if len(str(value)) > MAX_METADATA_BYTES:
+            raise serializers.ValidationError(
+                f"At most {MAX_METADATA_BYTES} characters of metadata are kept."
+            )
+        return value
+
+
+class AcceptedSerializer(serializers.Serializer):
+    """An accepted run, and where to watch it."""
+
+    workflow_id = serializers.UUIDField()
+    status_url = serializers.URLField()
+    events_url = serializers.URLField()
+
+
+class PlannedStepSerializer(serializers.Serializer):
+    """A step that a submission would run."""
+
+    key = serializers.CharField()
+    agent = serializers.CharField()
+    tier = serializers.CharField()
+    model = serializers.CharField()
+    count = serializers.IntegerField(
+        allow_null=True, help_text="How many; null where only the run will tell."
+    )
+    worst_case_cost_usd_micros = serializers.IntegerField()
+
+
+class PlanSerializer(serializers.Serializer):
+    """What a submission would run and could cost at most."""
+
+    type = serializers.CharField()
+    version = serializers.IntegerField()
+    steps = PlannedStepSerializer(many=True)
+    worst_case_cost_usd_micros = serializers.IntegerField()
+
+
+class StepSerializer(serializers.Serializer):
+    """A step of a run."""
+
+    key = serializers.CharField()
+    status = serializers.ChoiceField([status.value for status in StepStatus])
+    attempts = serializers.IntegerField(source="attempt")
+    agent = serializers.CharField()
+    tier = serializers.CharField()
+    waiting_for = serializers.ChoiceField([reason.value for reason in WaitingFor], allow_null=True)
+
+
+class WorkflowSummarySerializer(serializers.Serializer):
+    """A run, in a list."""
+
+    id = serializers.UUIDField()
+    type = serializers.CharField(source="definition.type")
+    status = serializers.ChoiceField([status.value for status in WorkflowStatus])
+    priority = serializers.CharField(source="queue_id")
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    cost_usd_micros = serializers.IntegerField()
+    metadata = serializers.JSONField()
+
+
+class WorkflowSerializer(WorkflowSummarySerializer):
+    """A run, whole."""
+
+    definition_version = serializers.IntegerField(source="definition.version")
+    deadline_at = serializers.DateTimeField()
+    result = serializers.JSONField(allow_null=True)
+    error = serializers.JSONField(allow_null=True)
+    coordination_seconds = serializers.FloatField()
+    degradations = serializers.JSONField()
+    cache = serializers.SerializerMethodField()
+    steps = serializers.SerializerMethodField()
+
+    def get_cache(self, workflow: Workflow) -> dict[str, Any] | None:
+        """Which cached answer was served in place of a run; null when none was."""
+        return None
+
+    @extend_schema_field(StepSerializer(many=True))
+    def get_steps(self, workflow: Workflow) -> Any:
+        return StepSerializer(steps_of(workflow), many=True).data
+
+
+def tenant_of(request: Request) -> Tenant:
+    """The tenant in whose name the request is made."""
+    tenant = principal_of(request).tenant
+    assert tenant is not None, "HasTenantScope let an operator's key through"
+    return tenant
+
+
+def find_workflow(request: Request, workflow_id: uuid.UUID) -> Workflow:
+    """The tenant's run; Http404 when there is none, or it is another tenant's."""
+    workflow = workflows_of(tenant_of(request)).filter(pk=workflow_id).first()
+    if workflow is None:
+        raise Http404
+    return workflow
+
+
+class WorkflowsView(APIView):
+    """Submit a workflow, or list those there are."""
+
+    @extend_schema(
+        operation_id="workflows_submit",
+        request=SubmissionSerializer,
+        responses={
+            202: AcceptedSerializer,
+            200: OpenApiResponse(PlanSerializer, description="The plan, with `dry_run`."),
+        },
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                OpenApiTypes.STR,
+                OpenApiParameter.HEADER,
+                description="Yours to choose. For 24 hours a repeat returns the first workflow.",
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        serializer = SubmissionSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        submission = _submission(serializer.validated_data)
+        if serializer.validated_data["dry_run"]:
+            return Response(_plan(submission))
+        try:
+            workflow, is_new = workflow_start(
+                tenant=tenant_of(request),
+                submission=submission,
+                api_key=principal_of(request).api_key,
+                idempotency_key=_idempotency_key(request),
+            )
+        except IdempotencyConflict as error:
+            raise Problem(409, "idempotency_key_reused", str(error)) from error
+        return _accepted(request, workflow, is_new=is_new)
+
+    @extend_schema(
+        operation_id="workflows_list",
+        responses=page_of(WorkflowSummarySerializer),
+        parameters=[
+            OpenApiParameter("status", enum=[status.value for status in WorkflowStatus]),
+            OpenApiParameter("type", OpenApiTypes.STR),
+            *PAGE_PARAMETERS,
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        workflows = workflows_of(tenant_of(request))
+        wanted = request.query_params.get("status")
+        if wanted:
+            if wanted not in set(WorkflowStatus):
+                known = ", ".join(WorkflowStatus)
+                raise Problem(400, "invalid_parameter", f"'{wanted}' is no status; known are: {known}.")
+            workflows = workflows.filter(status=wanted)
+        type_ = request.query_params.get("type")
+        if type_:
+            workflows = workflows.filter(definition__type=type_)
+        pages = KeysetPagination()
+        page = pages.paginate_queryset(workflows, request)
+        return pages.get_paginated_response(WorkflowSummarySerializer(page, many=True).data)
+
+
+class WorkflowView(APIView):
+    """One workflow, with its result and its steps."""
+
+    @extend_schema(operation_id="workflows_read", responses=WorkflowSerializer)
+    def get(self, request: Request, workflow_id: uuid.UUID) -> Response:
+        return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
+
+
+class WorkflowCancelView(APIView):
+    """Cancel a workflow."""
+
+    @extend_schema(operation_id="workflows_cancel", request=None, responses=WorkflowSerializer)
+    def post(self, request: Request, workflow_id: uuid.UUID) -> Response:
+        workflow = find_workflow(request, workflow_id)
+        try:
+            workflow_cancel(workflow.pk)
+        except AlreadyFinished as error:
+            raise Problem(409, "already_finished", f"The workflow has {workflow.status}: {error}.") from error
+        return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
+
+
+def _submission(data: dict[str, Any]) -> Submission:
+    max_cost_usd = data.get("max_cost_usd")
+    try:
+        return submission_make(
+            type_=data.get("type"),
+            workflow_input=data["input"],
+            queue=data["priority"],
+            deadline_seconds=data.get("deadline_seconds"),
+            max_cost_usd_micros=int(max_cost_usd * 1_000_000) if max_cost_usd is not None else None,
+            metadata=data.get("metadata"),
+        )
+    except InvalidSubmission as error:
+        raise Problem(
+            422,
+            "invalid_input",
+            "The submission cannot be run as it is; see errors, and GET /api/v1/definitions/ for what each takes.",
+            errors=[FieldError(pointer, detail) for pointer, detail in error.errors],
+        ) from error
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.match(key):
+        raise Problem(
+            400,
+            "invalid_idempotency_key",
+            "An Idempotency-Key is 1 to 255 printable ASCII characters, no spaces.",
+        )
+    return key
+
+
+def _plan(submission: Submission) -> Any:
+    steps = workflow_plan(submission)
+    return PlanSerializer(
+        {
+            "type": submission.definition.type,
+            "version": submission.definition.version,
+            "steps": steps,
+            "worst_case_cost_usd_micros": sum(step.worst_case_cost_usd_micros for step in steps),
+        }
+    ).data
+
+
+def _accepted(request: Request, workflow: Workflow, *, is_new: bool) -> Response:
+    status_url = request.build_absolute_uri(reverse("workflow", args=[workflow.pk]))
+    body = {
+        "workflow_id": workflow.pk,
+        "status_url": status_url,
+        "events_url": request.build_absolute_uri(reverse("workflow-events", args=[workflow.pk])),
+    }
+    headers = {"Location": status_url}
+    if not is_new:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(AcceptedSerializer(body).data, status=status.HTTP_202_ACCEPTED, headers=headers)

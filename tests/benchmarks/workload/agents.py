@@ -1,0 +1,75 @@
+"""Agents of the workloads."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from agentplatform.agents.agent import StepContext, StepError
+from agentplatform.agents.registry import registry
+
+
+@registry.agent("noop")
+class Noop:
+    """Does nothing, and says so."""
+
+    def run(self, step: StepContext) -> Any:
+        return {"done": True}
+
+
+@registry.agent("sleep")
+class Sleep:
+    """Sleeps for `input.seconds`."""
+
+    def run(self, step: StepContext) -> Any:
+        time.sleep(float(step.input["seconds"]))
+        return {"slept": step.input["seconds"]}
+
+
+@registry.agent("ask")
+class Ask:
+    """Makes `input.calls` model calls, one after the other, each with a request of its own."""
+
+    def run(self, step: StepContext) -> Any:
+        calls = int(step.input.get("calls", 1))
+        texts = [
+            step.complete(f"Say something about call {number} of {step.step_id}.", max_tokens=50).text
+            for number in range(calls)
+        ]
+        return {"texts": texts}
+
+
+@registry.agent("fail")
+class Fail:
+    """Fails as often as `options.times` says (for ever without it), transiently or not."""
+
+    def run(self, step: StepContext) -> Any:
+        if step.attempt <= int(step.options.get("times", 1_000_000)):
+            raise StepError(
+                "made_to_fail", "This step fails on purpose.", transient=bool(step.options.get("transient", True))
+            )
+        return {"attempt": step.attempt}
+
+
+@registry.agent("list")
+class ListItems:
+    """Returns `{"items": [0, 1, …]}` of the length asked for."""
+
+    def run(self, step: StepContext) -> Any:
+        return {"items": list(range(int(step.input["count"])))}
+
+
+@registry.agent("double")
+class Double:
+    """Doubles its element."""
+
+    def run(self, step: StepContext) -> Any:
+        return step.item * 2
+
+
+@registry.agent("add")
+class Add:
+    """Adds up the outputs of the fan-out before it."""
+
+    def run(self, step: StepContext) -> Any:
+        return {"sum": sum(step.needs["double"])}

@@ -1,0 +1,86 @@
+"""Definitions of the workloads."""
+
+from agentplatform.agents.registry import registry
+from agentplatform.llm.tiers import Tier
+from agentplatform.workflows.definition import Definition, StepSpec
+
+ANY_OBJECT = {"type": "object"}
+
+
+def chain(type_: str, agent: str, length: int) -> Definition:
+    """A chain of `length` steps of one agent."""
+    steps = tuple(
+        StepSpec(
+            key=f"step_{number}",
+            agent=agent,
+            needs=(f"step_{number - 1}",) if number else (),
+            tier=Tier.FAST,
+        )
+        for number in range(length)
+    )
+    return Definition(
+        type=type_,
+        title=f"{length} × {agent}",
+        description="A workload for measurements.",
+        input_schema=ANY_OBJECT,
+        steps=steps,
+        result=steps[-1].key,
+    )
+
+
+ten_noops = registry.define(chain("ten_noops", "noop", 10))
+one_noop = registry.define(chain("one_noop", "noop", 1))
+one_sleep = registry.define(chain("one_sleep", "sleep", 1))
+one_ask = registry.define(chain("one_ask", "ask", 1))
+three_asks = registry.define(chain("three_asks", "ask", 3))
+fan_out = registry.define(
+    Definition(
+        type="fan_out",
+        title="Fan out and in",
+        description="A list, each element doubled, and their sum.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(key="list", agent="list"),
+            StepSpec(key="double", agent="double", for_each="list.items"),
+            StepSpec(key="add", agent="add", needs=("double",)),
+        ),
+        result="add",
+    )
+)
+fails_once = registry.define(
+    Definition(
+        type="fails_once",
+        title="Fails once",
+        description="A step that fails once and is tried again.",
+        input_schema=ANY_OBJECT,
+        steps=(StepSpec(key="flaky", agent="fail", options={"times": 1}),),
+        result="flaky",
+    )
+)
+fails_for_good = registry.define(
+    Definition(
+        type="fails_for_good",
+        title="Fails for good",
+        description="A step that gives up at once.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(key="first", agent="noop"),
+            StepSpec(key="broken", agent="fail", needs=("first",), options={"transient": False}),
+            StepSpec(key="last", agent="noop", needs=("broken",)),
+        ),
+        result="last",
+    )
+)
+skips = registry.define(
+    Definition(
+        type="skips",
+        title="Skips a part",
+        description="A part that fails is left out of the result, and that is said.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(key="broken", agent="fail", on_failure="skip", options={"transient": False}),
+            StepSpec(key="last", agent="noop", needs=("broken",)),
+        ),
+        result="last",
+    )
+)
