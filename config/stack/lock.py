@@ -34,6 +34,12 @@ class HomeLock:
         os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
 
+    def require_free(self) -> None:
+        """Raises UsageError as ``take`` does, and leaves nothing behind."""
+        if self._descriptor is None and self.path.exists():
+            self.take()
+            self.release()
+
     def release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)

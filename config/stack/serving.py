@@ -33,7 +33,7 @@ def start(stack: Stack, screen: Screen) -> Access:
     screen.line(f"agentplatform, home {stack.home}")
     if stack.simulated:
         screen.console.print(f"[yellow]{SIMULATOR_NOTICE}[/yellow]")
-    stack.require_free_ports()
+    stack.require_free()
     with screen.step(servers_title(stack)):
         stack.start_servers()
     with screen.step("Database schema"):

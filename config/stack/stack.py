@@ -17,7 +17,7 @@ from config.stack.environment import SERVER_VARIABLES, children_environment, is_
 from config.stack.errors import StackError
 from config.stack.layout import CHECKOUT, Layout
 from config.stack.lock import HomeLock
-from config.stack.management import manage
+from config.stack.management import last_lines, manage
 from config.stack.memory import read_json, secrets_of, write_json
 from config.stack.ports import LOOPBACK, free_port, public_ports, require_free
 from config.stack.postgres import Postgres
@@ -27,7 +27,8 @@ from config.stack.supervision import Supervisor
 from config.stack.valkey import Valkey
 
 PROCFILE = CHECKOUT / "Procfile"
-SERVER_READY_SECONDS = 60.0
+SERVER_READY_SECONDS = 120.0  # recovery after a crash reads up to two gigabytes of log
+CRASHING_SECONDS = 5.0
 OWN_FOLDERS = ("logs", "static", "postgres.new")
 OWN_FILES = ("secrets.json", "ports.json", "supervisord.*", "celerybeat-schedule*", "lock")
 
@@ -100,8 +101,9 @@ class Stack:
             self.close()
             raise
 
-    def require_free_ports(self) -> None:
-        """Raises UsageError for the first public port that is occupied; nothing has been started then."""
+    def require_free(self) -> None:
+        """Raises UsageError when the home is in use or a public port occupied; nothing has been started then."""
+        self.lock.require_free()
         for variable, port in self.ports.items():
             if variable != "SIMULATOR_PORT" or self.simulated:
                 require_free(variable, port)
@@ -245,8 +247,11 @@ class Stack:
         )
 
     def _wait_for_server(self, server: Server) -> None:
-        deadline = time.monotonic() + SERVER_READY_SECONDS
+        started_at = time.monotonic()
         while not server.ready():
-            if time.monotonic() > deadline or not self.supervisor.running:
-                raise StackError(f"{server.name} did not start; see {self.log_path(server.name)}")
+            waited = time.monotonic() - started_at
+            given_up = waited > CRASHING_SECONDS and self.state(server.name) in ("BACKOFF", "EXITED", "FATAL")
+            if given_up or waited > SERVER_READY_SECONDS or not self.supervisor.running:
+                log = self.log_path(server.name)
+                raise StackError(f"{server.name} did not start; {log} ends with:\n{last_lines(log)}")
             time.sleep(0.05)

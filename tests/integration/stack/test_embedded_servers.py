@@ -11,6 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from config.stack.errors import StackError
 from config.stack.stack import Stack
 from tests.integration.stack.launching import bare_environment, wait_for
 
@@ -179,3 +180,16 @@ def test_erasing_a_home_leaves_what_somebody_else_put_there(tmp_path: Path) -> N
         stack.start_servers()
     stack.erase()
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_server_that_cannot_start_is_reported_with_the_end_of_its_log(stack: Stack, tmp_path: Path) -> None:
+    """A person sees why, instead of waiting for a time-out."""
+    valkeys = {name: stack.environment[name] for name in ("BROKER_URL", "REDIS_URL")}
+    other = Stack(tmp_path / "home", bare_environment(**valkeys))
+    with other:
+        other.start_servers()
+    (other.layout.postgres / "local.conf").write_text("no_such_setting = on\n")
+    with pytest.raises(StackError, match=r"postgres did not start(.|\n)*no_such_setting"):
+        other.start_servers()
+    assert not other.supervisor.running
+    other.erase()

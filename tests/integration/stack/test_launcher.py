@@ -52,7 +52,9 @@ def test_a_second_start_on_the_same_home_is_refused(launch: Launch) -> None:
     """The error names the home and the process that has it; the first one goes on."""
     first = launch("servers")
     first.wait_for_urls()
-    status, errors = launch("servers").end()
+    with socket.create_server(("127.0.0.1", 0)) as occupant:
+        # As a second `make run` would find it: the first one's port is in use as well.
+        status, errors = launch("serve", PORT=str(occupant.getsockname()[1])).end()
     assert status == 2
     assert f"already running from {first.home} (process {first.process.pid})" in errors
     assert first.process.poll() is None

@@ -22,7 +22,7 @@ def first_line(stack: Stack, name: str) -> str:
 
 def test_a_killed_process_is_back_within_seconds_time_after_time(stack: Stack) -> None:
     """Supervision neither gives up nor grows slow, however often a process is killed."""
-    for _ in range(4):
+    for _ in range(3):
         wait_for(lambda: stack.state("sleeper") == "RUNNING")
         killed_at = time.monotonic()
         killed = stack.kill("sleeper")
