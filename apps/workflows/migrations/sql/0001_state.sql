@@ -20,9 +20,11 @@ CREATE FUNCTION workflows_state(p_workflow uuid) RETURNS jsonb LANGUAGE sql STAB
     FROM workflows_workflow w WHERE w.id = p_workflow
 $$;
 
--- The output of a node: of its one step, or of all its elements in order (null where one has none).
+-- The output of a node: of its one step, or of all its elements in order (null where one has none). A node
+-- without steps is a fan-out over an empty list.
 CREATE FUNCTION workflows_node_output(p_workflow uuid, p_node text) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN bool_or(s.index IS NOT NULL)
+    SELECT CASE WHEN count(*) = 0 THEN '[]'
+                WHEN bool_or(s.index IS NOT NULL)
                 THEN jsonb_agg(coalesce(o.value, 'null') ORDER BY s.index)
                 ELSE (array_agg(o.value))[1] END
     FROM workflows_step s LEFT JOIN workflows_stepoutput o ON o.step_id = s.id

@@ -46,7 +46,9 @@ class Fail:
     def run(self, step: StepContext) -> Any:
         if step.attempt <= int(step.options.get("times", 1_000_000)):
             raise StepError(
-                "made_to_fail", "This step fails on purpose.", transient=bool(step.options.get("transient", True))
+                "made_to_fail",
+                "This step fails on purpose.",
+                transient=bool(step.options.get("transient", True)),
             )
         return {"attempt": step.attempt}
 

@@ -1,0 +1,93 @@
+"""What the integration tests share: a tenant, and a way to submit and run by hand."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agentplatform.execution.executor import ClaimedStep, FinishReply, Outcome, decide_outcome
+from agentplatform.llm.journal import StepIdentity, StepJournal
+from apps.database import call_function
+from apps.tenants.models import Tenant
+from apps.tenants.services import tenant_create
+from apps.workflows.heartbeat import heartbeat_write
+from apps.workflows.models import Workflow
+from apps.workflows.services import workflow_start
+from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
+from apps.workflows.submissions import submission_make
+
+
+@pytest.fixture
+def tenant(transactional_db: None) -> Tenant:
+    """A standard tenant."""
+    return tenant_create(name="acme", tier="standard")
+
+
+@pytest.fixture
+def submit(tenant: Tenant) -> Callable[..., Workflow]:
+    """Submits a workflow of a type for the tenant (or for another)."""
+
+    def submit_one(type_: str, workflow_input: dict[str, Any] | None = None, **options: Any) -> Workflow:
+        owner = options.pop("tenant", tenant)
+        submission = submission_make(type_=type_, workflow_input=workflow_input or {}, **options)
+        workflow, _ = workflow_start(tenant=owner, submission=submission)
+        return workflow
+
+    return submit_one
+
+
+class Hand:
+    """A worker driven by hand, one statement at a time."""
+
+    def __init__(self, name: str = "hand", queue: str = "standard", slots: int = 100) -> None:
+        self.name = name
+        self.queue = queue
+        self.store = DatabaseStepStore(name)
+        heartbeat_write(name, kind="worker", queues=[queue], slots=slots)
+
+    def admit(self, limit: int = 100) -> list[tuple[uuid.UUID, int]]:
+        """Admits what may be admitted; returns (step id, attempt)."""
+        return [
+            (row[0], row[1]) for row in call_function("workflows_admit", [self.queue, limit], ["text", "int"])
+        ]
+
+    def claim_next(self) -> ClaimedStep:
+        """Admits and claims one step."""
+        (hint,) = self.admit(1)
+        step = self.store.claim(*hint)
+        assert step is not None
+        return step
+
+    def finish(
+        self,
+        step: ClaimedStep,
+        output: Any = None,
+        outcome: Outcome | None = None,
+        *,
+        may_continue: bool = False,
+    ) -> FinishReply:
+        """Finishes a step with an output, or with an outcome."""
+        outcome, decision = decide_outcome(step, step.state, outcome or Outcome(output))
+        return self.store.finish(step, outcome, decision, journal_of(step), may_continue=may_continue)
+
+
+def journal_of(step: ClaimedStep) -> StepJournal:
+    """The journal of a claimed step."""
+    identity = StepIdentity(
+        tenant_id=step.tenant_id,
+        workflow_id=step.workflow_id,
+        step_id=step.step_id,
+        attempt=step.attempt,
+        task_type=step.definition.type,
+        agent=step.agent,
+    )
+    return StepJournal(identity, DatabaseCallStore(), step.journal)
+
+
+@pytest.fixture
+def hand(tenant: Tenant) -> Hand:
+    """A worker driven by hand on the standard queue."""
+    return Hand()

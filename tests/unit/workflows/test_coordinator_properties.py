@@ -1,0 +1,235 @@
+"""The reducer under random orders, duplicates and crashes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agentplatform.execution.retry import Failure, RetryPolicy
+from agentplatform.workflows import coordinator
+from agentplatform.workflows.coordinator import (
+    CancelRequested,
+    DeadlinePassed,
+    Decision,
+    Event,
+    IllegalEvent,
+    StepFailed,
+    StepSucceeded,
+    WorkflowState,
+)
+from agentplatform.workflows.definition import Definition, StepSpec
+from agentplatform.workflows.statuses import (
+    STEP_TRANSITIONS,
+    WORKFLOW_TRANSITIONS,
+    StepStatus,
+    WorkflowStatus,
+)
+
+POLICY = RetryPolicy(max_attempts=3)
+LOST = Failure("worker_lost", "lost", transient=True)
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> Definition:
+    """A random acyclic definition of up to seven nodes, some of them fan-outs over an input or an output."""
+    specs: list[StepSpec] = []
+    for number in range(draw(st.integers(1, 7))):
+        earlier = [spec.key for spec in specs]
+        single = [spec.key for spec in specs if spec.for_each is None]
+        sources = [None, "input.items", *(f"{key}.items" for key in single)]
+        specs.append(
+            StepSpec(
+                key=f"n{number}",
+                agent="any",
+                needs=tuple(
+                    draw(st.lists(st.sampled_from(earlier), unique=True, max_size=3)) if earlier else ()
+                ),
+                for_each=draw(st.sampled_from(sources)),
+                on_failure=draw(st.sampled_from(["fail", "skip"])),
+            )
+        )
+    return Definition(
+        type="random",
+        title="random",
+        description="",
+        input_schema={"type": "object"},
+        steps=tuple(specs),
+        result=specs[-1].key,
+        allow_partial=draw(st.booleans()),
+    )
+
+
+class Run(RuleBasedStateMachine):
+    """A run whose steps are kept one by one, as the database keeps them, and moved only by decisions."""
+
+    @initialize(definition=definitions(), items=st.lists(st.integers(), max_size=4))
+    def start(self, definition: Definition, items: list[int]) -> None:
+        self.definition = definition
+        self.steps: dict[tuple[str, int], StepStatus] = {}
+        self.attempts: dict[tuple[str, int], int] = {}
+        self.endings: list[WorkflowStatus] = []
+        empty, decision = coordinator.plan(definition, {"items": items})
+        self.state: WorkflowState = empty
+        self.store(decision)
+
+    # --- what the database does -------------------------------------------------------------------------
+    def store(self, decision: Decision, step: tuple[str, int] | None = None) -> None:
+        """Moves the steps as `workflows_apply` does; every move must be legal."""
+        self.state = coordinator.apply(self.state, decision)
+        if step is not None and decision.step is not None:
+            self.move(step, decision.step)
+        for expansion in decision.expand:
+            for index in range(expansion.count):
+                assert (expansion.node, index) not in self.steps, "a step came into being twice"
+                self.steps[expansion.node, index] = expansion.status
+        for key in list(self.steps):
+            if key[0] in decision.activate and self.steps[key] is StepStatus.BLOCKED:
+                self.move(key, StepStatus.READY)
+        if decision.ending is not None:
+            assert decision.ending.status in WORKFLOW_TRANSITIONS[WorkflowStatus.RUNNING]
+            self.endings.append(decision.ending.status)
+            for key, status in list(self.steps.items()):
+                if not status.is_terminal:
+                    self.move(key, StepStatus.CANCELLED)
+
+    def move(self, key: tuple[str, int], target: StepStatus) -> None:
+        assert target in STEP_TRANSITIONS[self.steps[key]], f"{self.steps[key]} → {target} is not legal"
+        self.steps[key] = target
+
+    def in_status(self, *statuses: StepStatus) -> list[tuple[str, int]]:
+        return sorted(key for key, status in self.steps.items() if status in statuses)
+
+    def decide(self, event: Event, step: tuple[str, int] | None = None) -> None:
+        self.store(coordinator.decide(self.definition, self.state, event), step)
+
+    def has_ready(self) -> bool:
+        return bool(self.in_status(StepStatus.READY))
+
+    def has_running(self) -> bool:
+        return bool(self.in_status(StepStatus.RUNNING))
+
+    def is_open(self) -> bool:
+        return not self.endings
+
+    # --- what happens -----------------------------------------------------------------------------------
+    @precondition(has_ready)
+    @rule(data=st.data())
+    def claim(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self.in_status(StepStatus.READY)))
+        self.claim_step(key)
+
+    def claim_step(self, key: tuple[str, int]) -> None:
+        self.state = coordinator.claimed(self.state, key[0], StepStatus.READY)
+        self.move(key, StepStatus.RUNNING)
+        self.attempts[key] = self.attempts.get(key, 0) + 1
+
+    @precondition(has_running)
+    @rule(data=st.data(), items=st.lists(st.integers(), max_size=3))
+    def succeed(self, data: st.DataObject, items: list[int]) -> None:
+        key = data.draw(st.sampled_from(self.in_status(StepStatus.RUNNING)))
+        self.decide(StepSucceeded(key[0], {"items": items}), key)
+
+    @precondition(has_running)
+    @rule(data=st.data(), transient=st.booleans(), jitter=st.floats(0, 1, exclude_max=True))
+    def fail(self, data: st.DataObject, transient: bool, jitter: float) -> None:
+        key = data.draw(st.sampled_from(self.in_status(StepStatus.RUNNING)))
+        self.decide(self.failure(key, Failure("x", "x", transient=transient), jitter), key)
+
+    @precondition(has_running)
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self.in_status(StepStatus.RUNNING)))
+        self.decide(self.failure(key, LOST, 0.0), key)
+
+    @precondition(lambda self: bool(self.in_status(StepStatus.WAITING)))
+    @rule(data=st.data())
+    def time_passes(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self.in_status(StepStatus.WAITING)))
+        self.wake(key)
+
+    def wake(self, key: tuple[str, int]) -> None:
+        nodes = {
+            **self.state.nodes,
+            key[0]: self.state.nodes[key[0]].moved(StepStatus.WAITING, StepStatus.READY),
+        }
+        self.state = WorkflowState(self.state.status, nodes)
+        self.move(key, StepStatus.READY)
+
+    @precondition(is_open)
+    @rule(event=st.sampled_from([CancelRequested(), DeadlinePassed()]))
+    def end_from_outside(self, event: Event) -> None:
+        self.decide(event)
+
+    @precondition(lambda self: not self.is_open())
+    @rule(data=st.data())
+    def late_news_changes_nothing(self, data: st.DataObject) -> None:
+        node = data.draw(st.sampled_from([spec.key for spec in self.definition.steps]))
+        event = data.draw(
+            st.sampled_from(
+                [StepSucceeded(node, {"items": [1]}), self.failure((node, 0), LOST, 0.0), CancelRequested()]
+            )
+        )
+        with pytest.raises(IllegalEvent):
+            coordinator.decide(self.definition, self.state, event)
+
+    def failure(self, key: tuple[str, int], failure: Failure, jitter: float) -> StepFailed:
+        return StepFailed(key[0], failure, self.attempts.get(key, 1), POLICY, 1e9, jitter)
+
+    # --- what must hold ---------------------------------------------------------------------------------
+    @invariant()
+    def counts_are_those_of_the_steps(self) -> None:
+        for spec in self.definition.steps:
+            counts: dict[StepStatus, int] = {}
+            for (node, _), status in self.steps.items():
+                if node == spec.key:
+                    counts[status] = counts.get(status, 0) + 1
+            assert dict(self.state.nodes[spec.key].counts) == counts
+
+    @invariant()
+    def it_ends_at_most_once(self) -> None:
+        assert len(self.endings) <= 1
+        if self.endings:
+            assert self.state.status is self.endings[0]
+            assert all(status.is_terminal for status in self.steps.values())
+
+    @invariant()
+    def an_open_run_can_go_on(self) -> None:
+        if not self.endings:
+            assert self.in_status(StepStatus.READY, StepStatus.RUNNING, StepStatus.WAITING), "a step was lost"
+
+    @invariant()
+    def no_step_starts_before_those_it_needs_have_ended(self) -> None:
+        for (node, _), status in self.steps.items():
+            if status in (StepStatus.RUNNING, StepStatus.SUCCEEDED):
+                for source in self.definition.step(node).sources:
+                    assert self.state.nodes[source].is_settled
+
+    @invariant()
+    def no_step_is_tried_more_often_than_its_policy_says(self) -> None:
+        assert all(attempt <= POLICY.max_attempts for attempt in self.attempts.values())
+
+    def teardown(self) -> None:
+        """Left alone, every run ends."""
+        if not hasattr(self, "state"):
+            return
+        for _ in range(1_000):
+            if self.endings:
+                return
+            for key in self.in_status(StepStatus.WAITING):
+                self.wake(key)
+            for key in self.in_status(StepStatus.READY):
+                self.claim_step(key)
+            key = self.in_status(StepStatus.RUNNING)[0]
+            self.decide(StepSucceeded(key[0], {"items": [1, 2]}), key)
+        raise AssertionError("the run did not end")
+
+
+TestRun = Run.TestCase
+TestRun.settings = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
