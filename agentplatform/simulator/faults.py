@@ -13,6 +13,7 @@ _COUNT_FIELDS = ("status", "break_stream_after", "stream_error_after", "count")
 _EFFECTS = ("status", "delay_seconds", "break_stream_after", "stream_error_after")
 FAULT_FIELDS = frozenset(_TEXT_FIELDS + _NUMBER_FIELDS + _COUNT_FIELDS)
 _STREAM_ERROR_STATUS = 529
+_LONGEST_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,5 +152,5 @@ def _check_field(name: str, value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
             raise invalid_request(f"{name}: Input should be an integer of at least {smallest}")
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise invalid_request(f"{name}: Input should be a number of at least 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_SECONDS:
+        raise invalid_request(f"{name}: Input should be a number of seconds from 0 to {_LONGEST_SECONDS}")

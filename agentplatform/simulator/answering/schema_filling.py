@@ -28,6 +28,8 @@ from agentplatform.simulator.answering.values import (
 from agentplatform.simulator.errors import invalid_request
 
 _MAX_DEPTH = 24
+_DEEP = 6
+_MOST_FILLS = 5_000
 _LARGEST_MINIMUM = 10_000
 _ASK_WORDS = word_set("query question q search prompt input request message topic text keywords subject")
 _SUMMARY_WORDS = word_set("summary description abstract overview answer explanation reason rationale")
@@ -73,12 +75,17 @@ class _Filler:
     def __init__(self, root: Schema, source: FillSource) -> None:
         self._root = root
         self._source = source
+        self._validator = Draft202012Validator(root)
+        self._fills_left = _MOST_FILLS
 
     def fill(self, schema: Schema | bool, name: str, depth: int) -> Any:
         if isinstance(schema, bool):
             return None
-        if depth > _MAX_DEPTH:
-            raise invalid_request("The simulator can't fill this schema: it refers to itself without an end.")
+        self._fills_left -= 1
+        if depth > _MAX_DEPTH or self._fills_left < 0:
+            raise invalid_request(
+                "The simulator can't fill this schema: it is too large, or refers to itself without an end."
+            )
         if isinstance(schema.get("$ref"), str):
             return self.fill(self._merged_reference(schema), name, depth + 1)
         if "allOf" in schema:
@@ -139,16 +146,18 @@ class _Filler:
 
     def _fill_alternative(self, schema: Schema, options: Sequence[Schema], name: str, depth: int) -> Any:
         shared = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
-        with_values = sorted(options, key=lambda option: option.get("type") == "null")
-        validator = Draft202012Validator({**schema, "$defs": self._root.get("$defs", {})})
+        usable = [option for option in options if isinstance(option, Mapping)]
+        validator = self._validator.evolve(schema=schema)
         value: Any = None
-        for option in with_values:
+        for option in sorted(usable, key=lambda option: _reluctance(option, depth)):
             value = self.fill({**shared, **option}, name, depth + 1)
             if validator.is_valid(value):
                 return value
         return value
 
     def _choose(self, options: Sequence[Any], name: str, schema: Schema) -> Any:
+        if not options:
+            raise invalid_request("The simulator can't fill this schema: an enum has no values.")
         texts = [option for option in options if isinstance(option, str)]
         if not texts:
             number = find_number(name, self._source.text)
@@ -297,6 +306,13 @@ class _Filler:
                 f"The simulator can't fill this schema: minLength is over {_LARGEST_MINIMUM}."
             )
         return value.ljust(least, ".")
+
+
+def _reluctance(option: Schema, depth: int) -> tuple[bool, bool]:
+    """Sort key of alternatives: a value before null, and deep in a structure what ends it first."""
+    kind = _type_of(option)
+    goes_on = "$ref" in option or kind in ("object", "array", "")
+    return (depth > _DEEP and goes_on, kind == "null")
 
 
 def _type_of(schema: Schema) -> str:

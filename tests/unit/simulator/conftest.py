@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anthropic
@@ -20,31 +20,35 @@ class RunningSimulator:
     """A simulator served by a thread of this process, with its control endpoints."""
 
     url: str
+    http: httpx2.Client = field(default_factory=httpx2.Client)
+    clients: dict[str, anthropic.Anthropic] = field(default_factory=dict)
 
     def client(self, api_key: str = "test-key") -> anthropic.Anthropic:
-        """An SDK client that retries nothing."""
-        return anthropic.Anthropic(api_key=api_key, base_url=self.url, max_retries=0)
+        """The SDK client with this key; it retries nothing."""
+        if api_key not in self.clients:
+            self.clients[api_key] = anthropic.Anthropic(api_key=api_key, base_url=self.url, max_retries=0)
+        return self.clients[api_key]
 
     def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
         """A raw authorised request, for what the SDK would not send."""
         base = {"x-api-key": "test-key", "anthropic-version": "2026-10-21"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return httpx2.post(f"{self.url}{path}", json=body, headers={**base, **named})
+        return self.http.post(f"{self.url}{path}", json=body, headers={**base, **named})
 
     def fault(self, **fields: Any) -> dict[str, Any]:
         """Script a fault."""
-        response = httpx2.post(f"{self.url}/_control/faults", json=fields)
+        response = self.http.post(f"{self.url}/_control/faults", json=fields)
         assert response.status_code == 201, response.text
         return response.json()
 
     def calls(self, **query: str) -> dict[str, Any]:
         """What was received."""
-        return httpx2.get(f"{self.url}/_control/calls", params=query).json()
+        return self.http.get(f"{self.url}/_control/calls", params=query).json()
 
     def reset(self) -> None:
         """Clear faults and calls."""
-        httpx2.delete(f"{self.url}/_control/faults")
-        httpx2.delete(f"{self.url}/_control/calls")
+        self.http.delete(f"{self.url}/_control/faults")
+        self.http.delete(f"{self.url}/_control/calls")
 
 
 def serve(settings: SimulatorSettings) -> Iterator[RunningSimulator]:
@@ -57,7 +61,10 @@ def serve(settings: SimulatorSettings) -> Iterator[RunningSimulator]:
     while not server.started:
         assert time.monotonic() < deadline, "the simulator did not start"
         time.sleep(0.01)
-    yield RunningSimulator(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    simulator = RunningSimulator(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    yield simulator
+    for client in (simulator.http, *simulator.clients.values()):
+        client.close()
     server.should_exit = True
     thread.join(timeout=10)
     assert not thread.is_alive(), "the simulator did not stop"

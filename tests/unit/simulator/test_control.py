@@ -58,13 +58,13 @@ def test_calls_are_listed_since_a_moment(simulator: RunningSimulator, client: an
     first, second, third = (call["at"] for call in simulator.calls()["calls"])
     assert [call["at"] for call in simulator.calls(since=first)["calls"]] == [second, third]
     assert simulator.calls(since=third)["calls"] == []
-    assert httpx2.get(f"{simulator.url}/_control/calls?since=yesterday").status_code == 400
+    assert simulator.http.get(f"{simulator.url}/_control/calls?since=yesterday").status_code == 400
 
 
 def test_deleting_calls_resets_the_counts(simulator: RunningSimulator, client: anthropic.Anthropic) -> None:
     """From zero again."""
     client.messages.create(model=HAIKU, max_tokens=5, messages=[ask("Hi")])
-    assert httpx2.delete(f"{simulator.url}/_control/calls").status_code == 204
+    assert simulator.http.delete(f"{simulator.url}/_control/calls").status_code == 204
     assert simulator.calls() == {"total": 0, "in_flight": 0, "by_model": {}, "by_status": {}, "calls": []}
 
 
@@ -108,7 +108,7 @@ def test_a_model_is_found_by_id_and_by_alias(client: anthropic.Anthropic) -> Non
 
 def test_the_simulator_says_what_it_is(simulator: RunningSimulator) -> None:
     """Plainly, to anyone who opens it."""
-    response = httpx2.get(simulator.url)
+    response = simulator.http.get(simulator.url)
     assert response.json()["simulator"] == "simulator of the Anthropic API, no model is called"
     assert response.headers["x-simulator"] == "agentplatform"
 

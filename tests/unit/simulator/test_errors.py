@@ -108,7 +108,7 @@ def test_a_body_that_is_no_json_object_is_refused(simulator: RunningSimulator, c
     """Whatever the bytes are."""
     headers = {"x-api-key": "k", "anthropic-version": "2026-10-21"}
     for path in ("/v1/messages", "/v1/messages/count_tokens"):
-        response = httpx2.post(f"{simulator.url}{path}", content=content, headers=headers)
+        response = simulator.http.post(f"{simulator.url}{path}", content=content, headers=headers)
         assert response.status_code == 400
         assert response.json()["error"]["type"] == "invalid_request_error"
 
@@ -117,9 +117,9 @@ def test_a_missing_key_is_401(simulator: RunningSimulator) -> None:
     """On every endpoint of the API, in its error shape."""
     version = {"anthropic-version": "2026-10-21"}
     responses = [
-        httpx2.post(f"{simulator.url}/v1/messages", json=valid(), headers=version),
-        httpx2.post(f"{simulator.url}/v1/messages/count_tokens", json={}, headers=version),
-        httpx2.get(f"{simulator.url}/v1/models", headers=version),
+        simulator.http.post(f"{simulator.url}/v1/messages", json=valid(), headers=version),
+        simulator.http.post(f"{simulator.url}/v1/messages/count_tokens", json={}, headers=version),
+        simulator.http.get(f"{simulator.url}/v1/models", headers=version),
         httpx2.post(
             f"{simulator.url}/v1/messages", json=valid(), headers={**version, "authorization": "Basic x"}
         ),
@@ -133,7 +133,7 @@ def test_a_missing_key_is_401(simulator: RunningSimulator) -> None:
 def test_a_key_is_taken_from_either_header(simulator: RunningSimulator, headers: dict[str, str]) -> None:
     """`x-api-key` or a bearer token."""
     both = {**headers, "anthropic-version": "2026-10-21"}
-    assert httpx2.post(f"{simulator.url}/v1/messages", json=valid(), headers=both).status_code == 200
+    assert simulator.http.post(f"{simulator.url}/v1/messages", json=valid(), headers=both).status_code == 200
 
 
 @pytest.mark.parametrize("version", ["", "2020-01-01"])
@@ -162,8 +162,8 @@ def test_a_body_over_32_megabytes_is_413(simulator: RunningSimulator) -> None:
 
 def test_an_unknown_path_and_a_wrong_method_are_errors_of_the_api(simulator: RunningSimulator) -> None:
     """404 and 405 in the same shape, marked as the simulator's."""
-    missing = httpx2.get(f"{simulator.url}/v1/nothing")
-    wrong = httpx2.get(f"{simulator.url}/v1/messages")
+    missing = simulator.http.get(f"{simulator.url}/v1/nothing")
+    wrong = simulator.http.get(f"{simulator.url}/v1/messages")
     assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found_error")
     assert (wrong.status_code, wrong.json()["error"]["type"]) == (405, "invalid_request_error")
     for response in (missing, wrong):

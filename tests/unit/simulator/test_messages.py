@@ -80,7 +80,7 @@ def test_zero_max_tokens_writes_nothing(client: anthropic.Anthropic) -> None:
 def test_an_answer_stops_before_the_first_stop_sequence(client: anthropic.Anthropic) -> None:
     """Of several sequences the one that comes first ends it, and is named."""
     message = client.messages.create(
-        model=HAIKU, max_tokens=200, messages=[ask(LEASE_PROMPT)], stop_sequences=["zebra", "[1]", "renewed"]
+        model=HAIKU, max_tokens=200, messages=[ask(LEASE_PROMPT)], stop_sequences=["zebra", "[2]", "renewed"]
     )
     assert message.stop_reason == "stop_sequence"
     assert message.stop_sequence == "renewed"

@@ -97,7 +97,6 @@ def test_a_request_takes_the_same_time_again(slow_simulator: RunningSimulator) -
 
 def test_a_client_that_leaves_is_noticed(slow_simulator: RunningSimulator) -> None:
     """The call ends as a disconnect at once, billed for what it was sent."""
-    slow_simulator.fault(delay_seconds=0)
     prompt = (
         "Summarise in 12 sentences.\n<document>"
         + "The quick fox met a slow dog in town. " * 40

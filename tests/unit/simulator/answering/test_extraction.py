@@ -87,6 +87,8 @@ def test_a_sentence_that_refers_back_brings_the_one_before() -> None:
     "question",
     [
         "What is the capital of France?",
+        "Where is the budget airline based?",
+        "Who is the tallest worker?",
         "Who won the world cup in 1998?",
         "How do I bake bread?",
         "What is Kafka?",

@@ -107,6 +107,8 @@ def test_alternatives_and_combinations_are_met() -> None:
         {"type": "string", "minLength": 10**9},
         {"type": "integer", "minimum": 5, "maximum": 4},
         {"not": {}},
+        {"enum": []},
+        {"anyOf": [False]},
     ],
 )
 def test_a_schema_that_cannot_be_met_is_a_clear_error(schema: dict[str, Any]) -> None:
@@ -178,3 +180,13 @@ def objects(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def test_whatever_the_schema_the_value_validates(schema: dict[str, Any], text: str) -> None:
     """Property: schemas of the usual kinds are always met."""
     Draft202012Validator(schema).validate(fill_schema(schema, FillSource(text, "Extract the fields.")))
+
+
+def test_alternatives_that_hold_the_whole_schema_are_filled_to_an_end() -> None:
+    """Deep enough, what ends the structure is preferred."""
+    linked: dict[str, Any] = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+        "required": ["name", "next"],
+    }
+    Draft202012Validator(linked).validate(fill_schema(linked, FillSource("Name: root", "")))
