@@ -28,14 +28,18 @@ class Sleep:
 
 @registry.agent("ask")
 class Ask:
-    """Makes `input.calls` model calls, one after the other, each with a request of its own."""
+    """Makes `input.calls` model calls, one after the other, each with a request of its own.
+
+    With `input.fail_once_after`, its first attempt fails after that many calls.
+    """
 
     def run(self, step: StepContext) -> Any:
-        calls = int(step.input.get("calls", 1))
-        texts = [
-            step.complete(f"Say something about call {number} of {step.step_id}.", max_tokens=50).text
-            for number in range(calls)
-        ]
+        texts = []
+        for number in range(int(step.input.get("calls", 1))):
+            if step.attempt == 1 and number == step.input.get("fail_once_after"):
+                raise StepError("made_to_fail", "This attempt fails on purpose.", transient=True)
+            prompt = f"Say something about call {number} of {step.step_id}."
+            texts.append(step.complete(prompt, max_tokens=50).text)
         return {"texts": texts}
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from config.stack.errors import UsageError
 from config.stack.layout import Layout
-from tests.integration.stack.launching import Launcher, free_ports
+from config.stack.ports import public_ports
+from config.stack.stack import Stack
+from tests.integration.stack.launching import Launcher, bare_environment, free_ports
 
 Launch = Callable[..., Launcher]
 EVERYTHING_ENDED_SECONDS = 15
@@ -25,27 +28,45 @@ def assert_gone(family: list[psutil.Process]) -> None:
     assert not left
 
 
-@pytest.mark.parametrize("variable", ["PORT", "FLOWER_PORT", "SIMULATOR_PORT"])
-def test_an_occupied_port_is_named_with_its_variable_before_anything_starts(
-    launch: Launch, variable: str
-) -> None:
+def test_an_occupied_port_is_named_with_its_variable_before_anything_starts(launch: Launch) -> None:
     """The error says which port, which variable, and the exit status is 2."""
-    ports = dict(zip(("PORT", "FLOWER_PORT", "SIMULATOR_PORT"), map(str, free_ports(3)), strict=True))
+    port, flower_port = map(str, free_ports(2))
     with socket.create_server(("127.0.0.1", 0)) as occupant:
-        ports[variable] = str(occupant.getsockname()[1])
-        launcher = launch("serve", **ports)
+        occupied = str(occupant.getsockname()[1])
+        launcher = launch("serve", PORT=port, FLOWER_PORT=flower_port, SIMULATOR_PORT=occupied)
         status, errors = launcher.end()
     assert status == 2
-    assert f"Port {ports[variable]} ({variable}) is already in use" in errors
+    assert f"Port {occupied} (SIMULATOR_PORT) is already in use" in errors
     assert not launcher.home.exists()
 
 
-@pytest.mark.parametrize("value", ["eighty", "0", "65536"])
-def test_a_port_that_is_none_is_refused(launch: Launch, value: str) -> None:
+@pytest.mark.parametrize("variable", ["PORT", "FLOWER_PORT", "SIMULATOR_PORT"])
+def test_each_port_is_checked_and_the_simulators_only_without_a_key(tmp_path: Path, variable: str) -> None:
+    """A port that nothing will listen on may be in use."""
+    ports = dict(zip(("PORT", "FLOWER_PORT", "SIMULATOR_PORT"), map(str, free_ports(3)), strict=True))
+    with socket.create_server(("127.0.0.1", 0)) as occupant:
+        ports[variable] = str(occupant.getsockname()[1])
+        with pytest.raises(UsageError, match=rf"Port {ports[variable]} \({variable}\) is already in use"):
+            Stack(tmp_path, bare_environment(**ports)).require_free()
+        with_a_key = Stack(tmp_path, bare_environment(ANTHROPIC_API_KEY="a-key", **ports))
+        if variable == "SIMULATOR_PORT":
+            with_a_key.require_free()
+        else:
+            with pytest.raises(UsageError, match=variable):
+                with_a_key.require_free()
+
+
+@pytest.mark.parametrize("value", ["eighty", "0", "65536", "-1", "٣"])
+def test_a_port_that_is_none_is_refused(value: str) -> None:
     """A slip in a port is an error in words, not a traceback."""
-    status, errors = launch("serve", PORT=value).end()
-    assert status == 2
-    assert errors.startswith(f"agentplatform: PORT={value} is not a port")
+    with pytest.raises(UsageError, match=f"PORT={value} is not a port"):
+        public_ports({"PORT": value})
+
+
+def test_two_variables_with_one_port_are_refused() -> None:
+    """Found before either process fails over it."""
+    with pytest.raises(UsageError, match="PORT and FLOWER_PORT are both 5555"):
+        public_ports({"PORT": "5555"})
 
 
 def test_a_second_start_on_the_same_home_is_refused(launch: Launch) -> None:

@@ -1,0 +1,126 @@
+"""A tenant asks a question about its own documents, over REST, on real processes."""
+
+from __future__ import annotations
+
+from tests.product import Product, broken_invariants
+
+KEYS = """# API keys
+
+## Rotating
+
+To rotate an API key, choose the action 'Rotate' in the admin. The old key works for another hour.
+
+## Revoking
+
+A revoked key is answered with 401 at once.
+"""
+
+
+def test_a_question_is_answered_with_its_sources_and_its_cost(product: Product) -> None:
+    """Upload, ask without naming a type, read the answer."""
+    created = product.http.post("/api/v1/documents/", json={"title": "Keys", "content": KEYS})
+    assert created.status_code == 201, created.text
+    workflow_id = product.submit(None, {"question": "How do I rotate an API key?"}, priority="interactive")
+    workflow = product.finished(workflow_id)
+    assert workflow["type"] == "answer_question"
+    assert workflow["status"] == "succeeded", workflow
+    assert "choose the action 'Rotate'" in workflow["result"]["answer"]
+    assert {source["document_id"] for source in workflow["result"]["sources"]} == {created.json()["id"]}
+    assert workflow["cost_usd_micros"] > 0
+    assert workflow["degradations"] == []
+    assert [step["status"] for step in workflow["steps"]] == ["succeeded"] * 3
+    assert 0 < workflow["coordination_seconds"] < 5
+    assert broken_invariants(product) == {}
+
+
+def test_a_question_that_nothing_answers_is_said_to_be_so(product: Product) -> None:
+    """No passage, no model call for the answer, and a degradation that says why."""
+    workflow_id = product.submit("answer_question", {"question": "Zxqv wvut qpon?"})
+    workflow = product.finished(workflow_id)
+    assert workflow["status"] == "succeeded"
+    assert workflow["result"]["sources"] == []
+    assert [item["code"] for item in workflow["degradations"]] == ["no_passages"]
+
+
+def test_the_stream_tells_every_step_and_ends(product: Product) -> None:
+    """Each step runs and succeeds, then the workflow; Last-Event-ID goes on where a client stopped."""
+    workflow_id = product.submit("ten_noops", {})
+    events = list(product.events(workflow_id))
+    kinds = [event for _, event, _ in events]
+    assert kinds[-2:] == ["workflow.status", "done"]
+    told = [(data["key"], data["status"]) for _, event, data in events if event == "step.status"]
+    assert told == [(f"step_{n}", status) for n in range(10) for status in ("running", "succeeded")]
+    resumed = list(product.events(workflow_id, **{"Last-Event-ID": events[5][0]}))
+    assert resumed == events[6:]
+
+
+def test_a_fan_out_is_added_up(product: Product) -> None:
+    """Forty elements, in parallel, each once."""
+    workflow = product.finished(product.submit("fan_out", {"count": 40}))
+    assert workflow["result"] == {"sum": sum(2 * n for n in range(40))}
+    assert len(workflow["steps"]) == 42
+
+
+def test_a_provider_blip_is_tried_again(product: Product) -> None:
+    """One 529: the step's second attempt answers."""
+    product.fault(status=529, count=1)
+    workflow = product.finished(product.submit("one_ask", {"calls": 1}, priority="interactive"))
+    assert workflow["status"] == "succeeded"
+    assert workflow["steps"][0]["attempts"] == 2
+    assert broken_invariants(product) == {}
+
+
+def test_a_step_that_is_tried_again_buys_nothing_twice(product: Product) -> None:
+    """The third of three calls fails: the next attempt replays two and makes one."""
+    product.reset_simulator()
+    workflow_id = product.submit("one_ask", {"calls": 3, "fail_once_after": 2}, priority="interactive")
+    workflow = product.finished(workflow_id)
+    assert workflow["status"] == "succeeded"
+    assert workflow["steps"][0]["attempts"] == 2
+    assert product.calls()["total"] == 3
+    assert broken_invariants(product) == {}
+
+
+def test_a_permanent_failure_says_which_step_and_why(product: Product) -> None:
+    """The workflow fails at once; what came after never ran."""
+    workflow = product.finished(product.submit("fails_for_good", {}))
+    assert workflow["status"] == "failed"
+    assert workflow["error"]["code"] == "made_to_fail"
+    assert workflow["error"]["step"] == "broken"
+    assert [step["status"] for step in workflow["steps"]] == ["succeeded", "dead", "cancelled"]
+
+
+def test_a_part_that_may_be_skipped_is_left_out_and_said(product: Product) -> None:
+    """Reduced quality instead of an error, labelled."""
+    workflow = product.finished(product.submit("skips", {}))
+    assert workflow["status"] == "partial"
+    assert workflow["result"] == {"done": True}
+    assert [item["code"] for item in workflow["degradations"]] == ["step_skipped"]
+
+
+def test_a_cancelled_call_is_broken_off_and_paid_for(product: Product) -> None:
+    """Cancel while the model is thinking: the run has ended at once, and a second cancel is refused."""
+    product.fault(delay_seconds=8, count=1)
+    workflow_id = product.submit("one_ask", {"calls": 1}, priority="interactive")
+    _until_running(product, workflow_id)
+    cancelled = product.http.post(f"/api/v1/workflows/{workflow_id}/cancel/")
+    assert cancelled.status_code == 200
+    assert cancelled.json()["status"] == "cancelled"
+    again = product.http.post(f"/api/v1/workflows/{workflow_id}/cancel/")
+    assert again.status_code == 409
+    assert again.json()["type"] == "urn:agentplatform:problem:already-finished"
+    assert broken_invariants(product) == {}
+
+
+def test_a_deadline_ends_a_run_that_takes_too_long(product: Product) -> None:
+    """The run ends as failed at its deadline, and says so."""
+    workflow_id = product.submit("one_sleep", {"seconds": 30}, deadline_seconds=2)
+    workflow = product.finished(workflow_id, seconds=10)
+    assert workflow["status"] == "failed"
+    assert workflow["error"]["code"] == "deadline_exceeded"
+
+
+def _until_running(product: Product, workflow_id: str) -> None:
+    for _, _, data in product.events(workflow_id):
+        if data.get("status") == "running":
+            return

@@ -1,0 +1,167 @@
+"""The whole product as a test sees it: real processes, reached over REST, looked into over SQL."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+
+from config.stack.management import manage
+from config.stack.stack import Stack
+from tests.integration.stack.launching import bare_environment, free_ports
+
+PROCESSES = ("simulator", "web", "dispatcher", "dispatcher-standby", "interactive", "standard", "batch")
+
+
+class Product:
+    """A running stack of its own, with a tenant and its key."""
+
+    def __init__(self, home: Path, processes: tuple[str, ...] = PROCESSES, **environment: str) -> None:
+        port, flower_port, simulator_port = free_ports(3)
+        self.stack = Stack(
+            home,
+            bare_environment(
+                DJANGO_SETTINGS_MODULE="config.settings",
+                AGENTPLATFORM_EXTRA_APPS="tests.workload",
+                SIMULATOR_LATENCY_SCALE="0",
+                **environment,
+            ),
+            port=port,
+            flower_port=flower_port,
+            simulator_port=simulator_port,
+        )
+        self.processes = processes
+        self.simulator_url = f"http://127.0.0.1:{simulator_port}"
+        self.flower_url = f"http://127.0.0.1:{flower_port}"
+        self.key = ""
+        self.http = httpx2.Client(base_url=self.stack.base_url, timeout=30)
+
+    def start(self) -> None:
+        """Servers, schema, tenant, processes; returns once every queue has a worker."""
+        self.stack.start_servers()
+        self.stack.migrate()
+        self.key = self.stack.bootstrap()["tenant_key"]
+        self.http.headers["Authorization"] = f"Bearer {self.key}"
+        self.stack.start(self.processes)
+        eventually(self.is_ready, 90, "the product is not ready")
+
+    def is_ready(self) -> bool:
+        """Whether readyz finds nothing degraded."""
+        try:
+            response = self.http.get("/readyz")
+        except httpx2.TransportError:
+            return False
+        return response.status_code == 200 and response.json()["status"] == "ok"
+
+    def close(self) -> None:
+        """Ends the stack and deletes its data."""
+        self.stack.close()
+        self.stack.erase()
+
+    def manage(self, *words: str) -> str:
+        """Runs a management command; returns what it printed."""
+        return manage(list(words), self.stack.environment, self.stack.log_path("manage"))
+
+    def submit(self, type_: str | None, workflow_input: Mapping[str, Any], **more: Any) -> str:
+        """Submits a workflow and returns its id."""
+        body = {"input": workflow_input, **({"type": type_} if type_ else {}), **more}
+        response = self.http.post("/api/v1/workflows/", json=body)
+        assert response.status_code == 202, response.text
+        return str(response.json()["workflow_id"])
+
+    def workflow(self, workflow_id: str) -> dict[str, Any]:
+        """The workflow as the API shows it."""
+        response = self.http.get(f"/api/v1/workflows/{workflow_id}/")
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    def finished(self, workflow_id: str, seconds: float = 30) -> dict[str, Any]:
+        """The workflow once it has ended."""
+        eventually(
+            lambda: self.workflow(workflow_id)["finished_at"] is not None,
+            seconds,
+            f"{workflow_id} has not ended",
+        )
+        return self.workflow(workflow_id)
+
+    def events(self, workflow_id: str, **headers: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """The (id, event, data) of the workflow's stream, to its end."""
+        with self.http.stream("GET", f"/api/v1/workflows/{workflow_id}/events/", headers=headers) as stream:
+            assert stream.status_code == 200, stream.read()
+            fields: dict[str, str] = {}
+            for line in stream.iter_lines():
+                if line.startswith(":"):
+                    continue
+                if not line:
+                    if "event" in fields:
+                        yield fields["id"], fields["event"], json.loads(fields["data"])
+                    fields = {}
+                    continue
+                name, _, value = line.partition(": ")
+                fields[name] = value
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows straight from the database."""
+        with psycopg.connect(self.stack.environment["DATABASE_URL"]) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def fault(self, **fields: Any) -> None:
+        """Scripts a fault of the simulator."""
+        response = httpx2.post(f"{self.simulator_url}/_control/faults", json=fields)
+        assert response.status_code == 201, response.text
+
+    def calls(self) -> dict[str, Any]:
+        """What the simulator has received."""
+        return dict(httpx2.get(f"{self.simulator_url}/_control/calls").json())
+
+    def reset_simulator(self) -> None:
+        """Clears faults and counts."""
+        httpx2.delete(f"{self.simulator_url}/_control/faults")
+        httpx2.delete(f"{self.simulator_url}/_control/calls")
+
+
+def eventually(condition: Callable[[], object], seconds: float, otherwise: str) -> None:
+    """Returns as soon as the condition holds; fails with `otherwise` when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{otherwise} (waited {seconds} s)"
+        time.sleep(0.05)
+
+
+# What must hold in the database after anything that can happen, as queries that return offenders.
+INVARIANTS: Mapping[str, str] = {
+    "a finished workflow has no unfinished step": """
+        SELECT s.id FROM workflows_step s JOIN workflows_workflow w ON w.id = s.workflow_id
+        WHERE w.finished_at IS NOT NULL
+          AND s.status NOT IN ('succeeded', 'skipped', 'dead', 'cancelled')""",
+    "a workflow ends once": """
+        SELECT workflow_id FROM workflows_event
+        WHERE kind = 'workflow.status'
+          AND data ->> 'status' IN ('succeeded', 'partial', 'failed', 'cancelled')
+        GROUP BY workflow_id HAVING count(*) > 1""",
+    "a step succeeds once": """
+        SELECT step_id FROM workflows_stepattempt WHERE outcome = 'succeeded'
+        GROUP BY step_id HAVING count(*) > 1""",
+    "no call is started after one like it was settled": """
+        SELECT later.id FROM gateway_call later JOIN gateway_call settled
+          ON settled.step_id = later.step_id AND settled.ordinal = later.ordinal
+         AND settled.request_hash = later.request_hash AND settled.id <> later.id
+        WHERE settled.status = 'settled' AND later.started_at > settled.settled_at""",
+    "a settled call is in the ledger once": """
+        SELECT c.id FROM gateway_call c LEFT JOIN budgets_ledgerentry l ON l.call_id = c.id
+        WHERE c.status = 'settled' GROUP BY c.id HAVING count(l.id) <> 1""",
+    "a workflow costs what the ledger says": """
+        SELECT w.id FROM workflows_workflow w LEFT JOIN budgets_ledgerentry l ON l.workflow_id = w.id
+        GROUP BY w.id HAVING w.cost_usd_micros <> coalesce(sum(l.cost_usd_micros), 0)""",
+}
+
+
+def broken_invariants(product: Product) -> dict[str, int]:
+    """The invariants that do not hold, and how many rows offend against each."""
+    found = {name: len(product.query(sql)) for name, sql in INVARIANTS.items()}
+    return {name: count for name, count in found.items() if count}
