@@ -20,7 +20,7 @@ def public_ports(environment: Mapping[str, str]) -> dict[str, int]:
     ports: dict[str, int] = {}
     for variable, default in PUBLIC_PORTS.items():
         text = environment.get(variable) or str(default)
-        if not text.isdecimal() or not 0 < int(text) < 65536:
+        if not (text.isascii() and text.isdecimal()) or not 0 < int(text) < 65536:
             raise UsageError(f"{variable}={text} is not a port. Give a number from 1 to 65535.")
         for other, number in ports.items():
             if number == int(text):

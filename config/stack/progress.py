@@ -55,10 +55,10 @@ class WorkflowView:
 
     @property
     def sources(self) -> list[str]:
-        """Each source as "title: heading"."""
+        """Where the answer comes from, each place once: the heading's path, which begins with the title."""
         listed = (self.data.get("result") or {}).get("sources") or []
-        parts = ([source.get("title"), source.get("heading")] for source in listed)
-        return [": ".join(str(part) for part in pair if part) for pair in parts]
+        places = (str(source.get("heading") or source.get("title") or "") for source in listed)
+        return list(dict.fromkeys(places))
 
     @property
     def problem(self) -> str:

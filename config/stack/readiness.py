@@ -9,8 +9,8 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from config.stack.api import LOCAL
 from config.stack.errors import StackError
 from config.stack.management import last_lines
 from config.stack.stack import Stack
@@ -40,7 +40,7 @@ class Observation:
         """In words, what is still awaited."""
         if self.status == 0:
             return "the web process"
-        return ", ".join(self.degraded) or f"a good answer from /readyz (it says {self.status})"
+        return "; ".join(self.degraded) or f"a good answer from /readyz (it says {self.status})"
 
 
 def wait_until_ready(
@@ -80,23 +80,13 @@ def look(stack: Stack, seen: Observation) -> None:
 
 
 def readyz(base_url: str) -> tuple[int, list[str]]:
-    """The status of /readyz (0 when nothing answers) and the names of what it says is degraded."""
+    """The status of /readyz (0 when nothing answers) and what it says is degraded, a sentence each."""
     request = urllib.request.Request(f"{base_url}/readyz", headers={"Accept": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
-            return response.status, degraded_names(json.load(response))
+        with LOCAL.open(request, timeout=5) as response:
+            return response.status, json.load(response)["degraded"]
     except urllib.error.HTTPError as error:
-        error.close()
-        return error.code, []
-    except (OSError, ValueError):
+        with error:
+            return error.code, []
+    except (OSError, ValueError, KeyError):
         return 0, []
-
-
-def degraded_names(answer: Any) -> list[str]:
-    """The ``degraded`` member of the answer, which may be a list of names, of objects, or an object by name."""
-    degraded = answer.get("degraded") if isinstance(answer, dict) else None
-    if isinstance(degraded, dict):
-        return sorted(degraded)
-    if isinstance(degraded, list):
-        return [str(item.get("component", item) if isinstance(item, dict) else item) for item in degraded]
-    return []
