@@ -1,0 +1,27 @@
+"""A product that is to be hurt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.product import Product, eventually
+
+
+@pytest.fixture(scope="session")
+def _product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    product = Product(tmp_path_factory.mktemp("chaos"))
+    try:
+        product.start()
+        yield product
+    finally:
+        product.close()
+
+
+@pytest.fixture
+def product(_product: Product) -> Product:
+    """The running product, whole again after whatever the test before did to it."""
+    eventually(_product.is_ready, 60, "the product did not recover")
+    _product.reset_simulator()
+    return _product
