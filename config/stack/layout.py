@@ -61,6 +61,9 @@ class Layout:
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
+            (self.home / "static").mkdir(
+                mode=0o700, exist_ok=True
+            )  # Django's STATIC_ROOT warns when it is missing
             if self.as_root:
                 for folder in (SYSTEM_ROOT, self.control.parent):
                     folder.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -30,15 +31,40 @@ def run(base_url: str, tenant_key: str, console: Console, questions: tuple[str, 
     uploaded = upload_documentation(api, CHECKOUT)
     console.print(f"Knowledge base: {uploaded} documents of this project. Asking {len(questions)} questions.")
     with board(console, questions) as shown:
-        submitted = [api.submit("answer_question", {"question": question}) for question in questions]
-        with ThreadPoolExecutor(len(questions)) as pool:
-            done = list(pool.map(lambda pair: follow(api, shown, *pair), enumerate(submitted)))
+        done = ask(api, shown, questions)
     for question, view in zip(questions, done, strict=True):
         show_answer(console, question, view)
     total = sum(view.cost_usd_micros for view in done)
     succeeded = sum(view.succeeded for view in done)
     console.print(f"{succeeded} of {len(done)} questions answered, {dollars(total)} in all.")
     return succeeded == len(done)
+
+
+def ask(api: Api, shown: Board, questions: Sequence[str]) -> list[WorkflowView]:
+    """Submit every question, then watch them all at once; their last state, in order.
+
+    The threads are daemons, so that Ctrl-C need not wait for a stream. Raises the first ApiError of any."""
+    ended: dict[int, WorkflowView | ApiError] = {}
+
+    def watch(index: int, submitted: dict[str, str]) -> None:
+        try:
+            ended[index] = follow(api, shown, index, submitted)
+        except ApiError as error:
+            ended[index] = error
+
+    submissions = [api.submit("answer_question", {"question": question}) for question in questions]
+    threads = [threading.Thread(target=watch, args=pair, daemon=True) for pair in enumerate(submissions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    views: list[WorkflowView] = []
+    for index in range(len(questions)):
+        outcome = ended[index]
+        if isinstance(outcome, ApiError):
+            raise outcome
+        views.append(outcome)
+    return views
 
 
 def documentation(checkout: Path) -> list[Path]:

@@ -29,7 +29,8 @@ def follow_parent(signal_number: int, parent: "int | None") -> None:
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
-    if os.getppid() == 1 or (parent is not None and os.getppid() != parent):
+    ended = os.getppid() != parent if parent is not None else os.getppid() == 1
+    if ended:
         sys.exit("the parent process has already ended")
 
 
