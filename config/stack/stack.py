@@ -16,6 +16,7 @@ from typing import Any, Self
 from config.stack.environment import SERVER_VARIABLES, children_environment, is_simulated
 from config.stack.errors import StackError
 from config.stack.layout import CHECKOUT, Layout
+from config.stack.leftovers import remember_home, remove_leftovers
 from config.stack.lock import HomeLock
 from config.stack.management import last_lines, manage
 from config.stack.memory import read_json, secrets_of, write_json
@@ -94,6 +95,8 @@ class Stack:
         self.layout.create()
         self.lock.take()
         try:
+            remember_home(self.layout)
+            remove_leftovers()
             self._prepare_servers()
             self.supervisor.start(self._programs(), self.environment)
             self.start(self.servers)
@@ -183,9 +186,10 @@ class Stack:
         for pattern in OWN_FILES:
             for path in self.home.glob(pattern):
                 path.unlink(missing_ok=True)
-        for folder in [self.home, *([self.layout.control.parent] if self.layout.as_root else [])]:
-            with contextlib.suppress(OSError):  # somebody else's files are in it
-                folder.rmdir()
+        if self.layout.as_root:
+            shutil.rmtree(self.layout.control.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody else's files are in it
+            self.home.rmdir()
         self.lock.release()
 
     def __enter__(self) -> Self:
