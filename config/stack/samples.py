@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from apps.api.progress import Board, WorkflowView, board
 from config.stack.api import Api, ApiError
 from config.stack.layout import CHECKOUT
-from config.stack.progress import Board, WorkflowView, board
 
 QUESTIONS = (
     "What happens to a step when its worker is killed in the middle of a model call?",
