@@ -17,7 +17,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
 def _queues() -> list[Queue]:
-    # Hints go through the anonymous exchange, by queue name alone: no binding that FLUSHALL could take away.
+    # Messages go through the anonymous exchange, by queue name alone: there is no binding for FLUSHALL to lose.
     names = [
         *STEP_QUEUES,
         *(f"{queue}.{pool}" for queue in STEP_QUEUES for pool in POOLS),

@@ -20,7 +20,7 @@ class Call(models.Model):
         UNKNOWN = "unknown"  # its worker was lost: what it cost is not known
 
     id = models.UUIDField(primary_key=True, editable=False)
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
     workflow_id = models.UUIDField()
     step_id = models.UUIDField()
     attempt = models.PositiveIntegerField()

@@ -9,7 +9,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from functools import partial
 
 import redis
 from django.conf import settings
@@ -70,10 +69,9 @@ class Dispatcher:
         if not self._lead():
             return
         self._every(POLL_SECONDS, "timers", dispatching.wake_due)
-        for queue in dispatching.queue_names():
-            while dispatching.admit(queue) == dispatching.ADMIT_LIMIT:
-                pass
-            self._every(1.0, f"lost lanes {queue}", partial(dispatching.mark_lost_lanes, queue))
+        while dispatching.admit() >= dispatching.ADMIT_LIMIT:
+            pass
+        self._every(1.0, "lost lanes", dispatching.mark_lost_lanes)
         self._every(1.0, "overdue hints", dispatching.hint_overdue)
         self._every(1.0, "deadlines", dispatching.end_overdue_workflows)
         if time.monotonic() >= self._reap_from:

@@ -13,7 +13,7 @@ from agentplatform.execution.retry import Failure
 from agentplatform.workflows.coordinator import DeadlinePassed
 from apps.database import call_function, release_connection
 from apps.workflows.hints import Hint, send_hints
-from apps.workflows.models import QueueConfig, Step, Workflow
+from apps.workflows.models import Step, Workflow
 from apps.workflows.selectors import definition_by_id, queue_config, run_state
 from apps.workflows.services import workflow_decide
 from apps.workflows.store import finish_attempt
@@ -24,14 +24,18 @@ ADMIT_LIMIT = 100
 SWEEP_LIMIT = 500
 
 
-def admit(queue: str) -> int:
-    """Admits what the queue has room for, in fair order, and sends the hints; returns how many."""
-    return send_hints(_hints(call_function("workflows_admit", [queue, ADMIT_LIMIT], ["text", "int"])))
+def admit() -> int:
+    """Admits what every queue has room for, in fair order, and sends the hints; returns how many were admitted."""
+    hints = _hints(call_function("workflows_admit_all", [ADMIT_LIMIT], ["int"]))
+    send_hints(hints)
+    return len(hints)
 
 
 def hint_overdue() -> int:
     """Sends again the hints that nobody answered; returns how many."""
-    return send_hints(_hints(call_function("workflows_overdue_hints", [SWEEP_LIMIT], ["int"])))
+    hints = _hints(call_function("workflows_overdue_hints", [SWEEP_LIMIT], ["int"]))
+    send_hints(hints)
+    return len(hints)
 
 
 def wake_due() -> int:
@@ -39,9 +43,9 @@ def wake_due() -> int:
     return int(call_function("workflows_wake_due", [SWEEP_LIMIT], ["int"])[0][0])
 
 
-def mark_lost_lanes(queue: str) -> None:
+def mark_lost_lanes() -> None:
     """Finds again the lanes that lost their mark to a race."""
-    call_function("workflows_mark_lost_lanes", [queue], ["text"])
+    call_function("workflows_mark_lost_lanes", [], [])
 
 
 def recover_lost_steps() -> int:
@@ -66,14 +70,6 @@ def end_overdue_workflows() -> int:
     finally:
         release_connection()
     return sum(workflow_decide(workflow_id, DeadlinePassed()) for workflow_id in ids)
-
-
-def queue_names() -> list[str]:
-    """The queues, most urgent first."""
-    try:
-        return list(QueueConfig.objects.order_by("-priority").values_list("name", flat=True))
-    finally:
-        release_connection()
 
 
 def _hints(rows: Iterable[Any]) -> list[Hint]:

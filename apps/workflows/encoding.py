@@ -15,7 +15,9 @@ from apps.workflows.models import QueueConfig
 def decision_to_json(definition: Definition, decision: Decision, queue: QueueConfig) -> dict[str, Any]:
     """What `workflows_apply` stores."""
     ending = decision.ending
+    only = _only_successor(definition, decision)
     return {
+        **({"only": only} if only is not None else {}),
         "expand": [_expansion(definition, expansion, queue) for expansion in decision.expand],
         "activate": decision.activate,
         "ending": None
@@ -27,6 +29,14 @@ def decision_to_json(definition: Definition, decision: Decision, queue: QueueCon
             "error": ending.error,
         },
     }
+
+
+def _only_successor(definition: Definition, decision: Decision) -> str | None:
+    """The one step that the decision sets free and does nothing besides, as in a chain; else None."""
+    if len(decision.activate) != 1 or decision.expand or decision.ending is not None:
+        return None
+    (key,) = decision.activate
+    return key if definition.step(key).for_each is None else None
 
 
 def outcome_to_json(outcome: Outcome, decision: Decision, *, reap: bool) -> dict[str, Any]:

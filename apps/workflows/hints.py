@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,9 +32,10 @@ class Hint:
         return f"{self.step_id}:{self.attempt}"
 
 
-def send_hints(hints: Iterable[Hint]) -> int:
-    """Sends hints; returns how many. One that cannot be sent is sent again later: its row is the outbox."""
-    sent = 0
+def send_hints(hints: Sequence[Hint]) -> None:
+    """Sends hints. One that cannot be sent is sent again later: its row is the outbox."""
+    if not hints:
+        return
     with current_app.producer_or_acquire() as producer:
         for hint in hints:
             try:
@@ -50,8 +51,6 @@ def send_hints(hints: Iterable[Hint]) -> int:
                     producer=producer,
                     retry=False,
                 )
-                sent += 1
             except (BrokerError, OSError) as error:
                 logger.warning("the broker takes no hints (%s); they are sent again", type(error).__name__)
-                break
-    return sent
+                return

@@ -6,26 +6,24 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import orjson
-from django.db import IntegrityError, connection, transaction
+from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
-from django.utils import timezone
 
+from agentplatform.identifiers import uuid7
 from agentplatform.llm.gateway import DEFAULT_TIERS
 from agentplatform.llm.messages import Usage
 from agentplatform.llm.pricing import cost_usd_micros
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import CancelRequested, Decision, Event
 from agentplatform.workflows.definition import Definition
-from apps.database import to_jsonb
+from apps.database import call_function, to_jsonb
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.encoding import decision_to_json
-from apps.workflows.models import IdempotencyKey, Workflow, WorkflowDefinition
-from apps.workflows.selectors import queue_config, run_state
+from apps.workflows.models import Workflow, WorkflowDefinition
+from apps.workflows.selectors import definition_by_id, queue_config, run_state
 from apps.workflows.wake import wake
 
 IDEMPOTENCY_HOURS = 24
@@ -65,36 +63,56 @@ class Submission:
         return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class StartedWorkflow:
+    """A run that was accepted; `is_new` is False for a repeated submission."""
+
+    id: uuid.UUID
+    is_new: bool
+
+
 def workflow_start(
     *,
     tenant: Tenant,
     submission: Submission,
     api_key: ApiKey | None = None,
     idempotency_key: str | None = None,
-) -> tuple[Workflow, bool]:
-    """Stores a run with its first steps, in one transaction; the second value says whether it is new.
+) -> StartedWorkflow:
+    """Stores a run with its first steps, in one round trip and one transaction.
 
     With an idempotency key that was used within 24 hours the first run is returned; raises
-    IdempotencyConflict when it was for another body.
+    IdempotencyConflict when that was for another body.
     """
-    definition = Definition.from_json(submission.definition.content)
+    definition = definition_by_id(submission.definition.pk)
     _, decision = coordinator.plan(definition, submission.input)
-    if idempotency_key is not None:
-        first = _first_of_key(tenant, idempotency_key, submission)
-        if first is not None:
-            return first, False
-    try:
-        with transaction.atomic():
-            workflow = _store(tenant, submission, api_key, definition, decision)
-            if idempotency_key is not None:
-                _claim_key(tenant, idempotency_key, submission, workflow)
-    except IntegrityError:
-        first = _first_of_key(tenant, idempotency_key, submission) if idempotency_key is not None else None
-        if first is None:
-            raise
-        return first, False
-    wake.dispatcher()
-    return workflow, True
+    document = {
+        "id": uuid7(),
+        "tenant_id": tenant.pk,
+        "definition_id": submission.definition.pk,
+        "api_key_id": api_key.pk if api_key is not None else None,
+        "queue": submission.queue,
+        "input": submission.input,
+        "metadata": submission.metadata or {},
+        "max_cost_usd_micros": submission.max_cost_usd_micros,
+        "deadline_seconds": submission.deadline_seconds,
+    }
+    arguments = [
+        to_jsonb(document),
+        to_jsonb(decision_to_json(definition, decision, queue_config(submission.queue))),
+        idempotency_key,
+        submission.body_hash if idempotency_key is not None else "",
+        IDEMPOTENCY_HOURS,
+    ]
+    ((workflow_id, is_new, is_same),) = call_function(
+        "workflows_start", arguments, ["jsonb", "jsonb", "text", "text", "int"]
+    )
+    if not is_same:
+        raise IdempotencyConflict(
+            "this Idempotency-Key was used for another submission within 24 hours; use a new key"
+        )
+    if is_new:
+        wake.dispatcher()
+    return StartedWorkflow(workflow_id, is_new)
 
 
 def workflow_cancel(workflow_id: uuid.UUID) -> None:
@@ -132,7 +150,7 @@ class PlannedStep:
 
 def workflow_plan(submission: Submission) -> list[PlannedStep]:
     """What a submission would run, and the most that each step could cost if every attempt used all it may."""
-    definition = Definition.from_json(submission.definition.content)
+    definition = definition_by_id(submission.definition.pk)
     _, decision = coordinator.plan(definition, submission.input)
     counts = {expansion.node: expansion.count for expansion in decision.expand}
     queue = queue_config(submission.queue)
@@ -149,53 +167,6 @@ def workflow_plan(submission: Submission) -> list[PlannedStep]:
     return planned
 
 
-def _store(
-    tenant: Tenant,
-    submission: Submission,
-    api_key: ApiKey | None,
-    definition: Definition,
-    decision: Decision,
-) -> Workflow:
-    workflow = Workflow.objects.create(
-        tenant=tenant,
-        definition=submission.definition,
-        api_key=api_key,
-        queue_id=submission.queue,
-        input=submission.input,
-        metadata=submission.metadata or {},
-        max_cost_usd_micros=submission.max_cost_usd_micros,
-        deadline_at=Now() + timedelta(seconds=submission.deadline_seconds),
-    )
-    _apply(workflow, definition, decision)
-    return workflow
-
-
 def _apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
     document = to_jsonb(decision_to_json(definition, decision, queue_config(workflow.queue_id)))
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT workflows_apply(%s, %s::jsonb)", [workflow.pk, document])
-        row = cursor.fetchone()
-        if row is not None and row[0]:
-            cursor.execute("SELECT workflows_mark_lane(%s, %s)", [workflow.queue_id, workflow.tenant_id])
-
-
-def _first_of_key(tenant: Tenant, key: str, submission: Submission) -> Workflow | None:
-    since = timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS)
-    used = (
-        IdempotencyKey.objects.select_related("workflow__definition")
-        .filter(tenant=tenant, key=key, created_at__gt=since)
-        .first()
-    )
-    if used is None:
-        return None
-    if used.body_hash != submission.body_hash:
-        raise IdempotencyConflict(
-            "this Idempotency-Key was used for another submission within 24 hours; use a new key"
-        )
-    return used.workflow
-
-
-def _claim_key(tenant: Tenant, key: str, submission: Submission, workflow: Workflow) -> None:
-    since = timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS)
-    IdempotencyKey.objects.filter(tenant=tenant, key=key, created_at__lte=since).delete()
-    IdempotencyKey.objects.create(tenant=tenant, key=key, body_hash=submission.body_hash, workflow=workflow)
+    call_function("workflows_apply", [workflow.pk, document], ["uuid", "jsonb"])

@@ -12,7 +12,7 @@ from agentplatform.workflows import coordinator
 from agentplatform.workflows.classification import Unclassifiable, classify
 from agentplatform.workflows.definition import Definition, DefinitionError
 from apps.workflows.models import WorkflowDefinition
-from apps.workflows.selectors import current_definitions
+from apps.workflows.selectors import current_definitions, definition_by_id
 from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, Submission
 
 DEFAULT_QUEUE = "standard"
@@ -40,7 +40,7 @@ def submission_make(
     Raises InvalidSubmission.
     """
     stored = _definition(type_, workflow_input)
-    definition = Definition.from_json(stored.content)
+    definition = definition_by_id(stored.pk)
     _check_input(definition, workflow_input)
     return Submission(
         definition=stored,
@@ -57,7 +57,7 @@ def _definition(type_: str | None, workflow_input: Mapping[str, Any]) -> Workflo
     if type_ is None:
         try:
             chosen = classify(
-                [Definition.from_json(definition.content) for definition in stored.values()], workflow_input
+                [definition_by_id(definition.pk) for definition in stored.values()], workflow_input
             )
         except Unclassifiable as error:
             raise InvalidSubmission([("/type", str(error))]) from error

@@ -27,6 +27,7 @@ from apps.workflows.selectors import steps_of, workflows_of
 from apps.workflows.services import (
     AlreadyFinished,
     IdempotencyConflict,
+    StartedWorkflow,
     Submission,
     workflow_cancel,
     workflow_plan,
@@ -176,7 +177,7 @@ class WorkflowsView(APIView):
         if serializer.validated_data["dry_run"]:
             return Response(_plan(submission))
         try:
-            workflow, is_new = workflow_start(
+            started = workflow_start(
                 tenant=tenant_of(request),
                 submission=submission,
                 api_key=principal_of(request).api_key,
@@ -184,7 +185,7 @@ class WorkflowsView(APIView):
             )
         except IdempotencyConflict as error:
             raise Problem(409, "idempotency_key_reused", str(error)) from error
-        return _accepted(request, workflow, is_new=is_new)
+        return _accepted(request, started)
 
     @extend_schema(
         operation_id="workflows_list",
@@ -277,14 +278,14 @@ def _plan(submission: Submission) -> Any:
     ).data
 
 
-def _accepted(request: Request, workflow: Workflow, *, is_new: bool) -> Response:
-    status_url = request.build_absolute_uri(reverse("workflow", args=[workflow.pk]))
+def _accepted(request: Request, started: StartedWorkflow) -> Response:
+    status_url = request.build_absolute_uri(reverse("workflow", args=[started.id]))
     body = {
-        "workflow_id": workflow.pk,
+        "workflow_id": started.id,
         "status_url": status_url,
-        "events_url": request.build_absolute_uri(reverse("workflow-events", args=[workflow.pk])),
+        "events_url": request.build_absolute_uri(reverse("workflow-events", args=[started.id])),
     }
     headers = {"Location": status_url}
-    if not is_new:
+    if not started.is_new:
         headers["Idempotency-Replayed"] = "true"
     return Response(AcceptedSerializer(body).data, status=status.HTTP_202_ACCEPTED, headers=headers)

@@ -32,10 +32,10 @@ class Migration(migrations.Migration):
         ),
         run_sql(
             "0002_admission.sql",
-            "DROP FUNCTION workflows_mark_lost_lanes; DROP FUNCTION workflows_wake_due; DROP FUNCTION workflows_overdue_hints; DROP FUNCTION workflows_grant_continuation; DROP FUNCTION workflows_admit; DROP FUNCTION workflows_parent_task; DROP FUNCTION workflows_celery_queue; DROP FUNCTION workflows_live_slots;",
+            "DROP FUNCTION workflows_mark_lost_lanes; DROP FUNCTION workflows_wake_due; DROP FUNCTION workflows_overdue_hints; DROP FUNCTION workflows_grant_continuation; DROP FUNCTION workflows_admit_all; DROP FUNCTION workflows_admit; DROP FUNCTION workflows_parent_task; DROP FUNCTION workflows_celery_queue; DROP FUNCTION workflows_live_slots;",
         ),
         run_sql(
             "0003_execution.sql",
-            "DROP FUNCTION workflows_still_running; DROP FUNCTION workflows_settle; DROP FUNCTION workflows_expired; DROP FUNCTION workflows_renew; DROP FUNCTION workflows_finish; DROP FUNCTION workflows_claim; DROP FUNCTION workflows_take;",
+            "DROP FUNCTION workflows_start; DROP FUNCTION workflows_still_running; DROP FUNCTION workflows_settle; DROP FUNCTION workflows_expired; DROP FUNCTION workflows_renew; DROP FUNCTION workflows_finish; DROP FUNCTION workflows_claim; DROP FUNCTION workflows_running_event; DROP FUNCTION workflows_take;",
         ),
     ]

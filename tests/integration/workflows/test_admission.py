@@ -77,7 +77,7 @@ def test_the_steps_of_a_suspended_tenant_wait(submit: Submit, hand: Hand, tenant
     (hint,) = hand.admit()
     tenant_suspend(tenant)
     assert hand.store.claim(*hint) is None
-    mark_lost_lanes("standard")
+    mark_lost_lanes()
     assert hand.admit() == []
     tenant_reactivate(tenant)
     assert len(hand.admit()) == 1
@@ -118,7 +118,7 @@ def test_a_lane_that_lost_its_mark_is_found_again(submit: Submit, hand: Hand) ->
     submit("one_noop")
     Lane.objects.update(backlogged=False)
     assert hand.admit() == []
-    mark_lost_lanes("standard")
+    mark_lost_lanes()
     assert len(hand.admit()) == 1
 
 

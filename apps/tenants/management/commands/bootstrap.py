@@ -38,4 +38,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(result))
             return
         shown = password or "(as it was set before)"
-        self.stdout.write(f"admin user: {ADMIN}\npassword:   {shown}\ntenant:     {DEMO_TENANT}\nkey:        {key}")
+        self.stdout.write(
+            f"admin user: {ADMIN}\npassword:   {shown}\ntenant:     {DEMO_TENANT}\nkey:        {key}"
+        )

@@ -108,6 +108,24 @@ BEGIN
     END IF;
 END $$;
 
+-- Admission over all queues, the most urgent first, in one round trip.
+CREATE FUNCTION workflows_admit_all(p_limit int)
+RETURNS TABLE (
+    step_id uuid, attempt int, workflow_id uuid, label text, celery_queue text, parent_task_id text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_queue text;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    FOR v_queue IN
+        SELECT q.name FROM workflows_queueconfig q
+        WHERE EXISTS (SELECT 1 FROM workflows_lane l WHERE l.queue_id = q.name AND l.backlogged)
+        ORDER BY q.priority DESC
+    LOOP
+        RETURN QUERY SELECT * FROM workflows_admit(v_queue, p_limit);
+    END LOOP;
+END $$;
+
 -- Whether a worker that has just finished a step of this tenant may go on with its next one in the same slot.
 -- Counts do not change by it. While no other tenant waits, it may; while one does, it is charged as admission
 -- would charge it and may run ahead of the line by the queue's quantum (deficit round robin, Shreedhar and
@@ -184,19 +202,19 @@ END $$;
 
 -- Lanes that have ready steps but lost their mark to a race with admission. Walks the distinct lanes of the
 -- ready index (a loose index scan), so that its cost grows with lanes and not with steps.
-CREATE FUNCTION workflows_mark_lost_lanes(p_queue text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION workflows_mark_lost_lanes() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+    v_queue text;
     v_tenant uuid;
 BEGIN
-    SELECT s.tenant_id INTO v_tenant FROM workflows_step s
-    WHERE s.queue_id = p_queue AND s.status = 'ready' ORDER BY s.tenant_id LIMIT 1;
-    WHILE v_tenant IS NOT NULL LOOP
-        PERFORM workflows_mark_lane(p_queue, v_tenant);
-        SELECT s.tenant_id INTO v_tenant FROM workflows_step s
-        WHERE s.queue_id = p_queue AND s.status = 'ready' AND s.tenant_id > v_tenant
-        ORDER BY s.tenant_id LIMIT 1;
-        IF NOT FOUND THEN
-            v_tenant := NULL;
-        END IF;
+    FOR v_queue IN SELECT name FROM workflows_queueconfig LOOP
+        v_tenant := NULL;
+        LOOP
+            SELECT s.tenant_id INTO v_tenant FROM workflows_step s
+            WHERE s.queue_id = v_queue AND s.status = 'ready' AND (v_tenant IS NULL OR s.tenant_id > v_tenant)
+            ORDER BY s.tenant_id LIMIT 1;
+            EXIT WHEN NOT FOUND;
+            PERFORM workflows_mark_lane(v_queue, v_tenant);
+        END LOOP;
     END LOOP;
 END $$;

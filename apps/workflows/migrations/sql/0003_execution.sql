@@ -11,6 +11,7 @@ BEGIN
     WHERE s.id = p_step;
     UPDATE workflows_step
     SET status = 'running', attempt = p_attempt, worker = p_worker, started_at = now(),
+        ready_at = coalesce(ready_at, now()),
         lease_expires_at = now() + p_lease_seconds * interval '1 second',
         deadline_at = least(v_workflow.deadline_at, now() + timeout_seconds * interval '1 second')
     WHERE id = p_step AND attempt = p_attempt - 1 AND status = p_from
@@ -19,9 +20,6 @@ BEGIN
         RETURN NULL;
     END IF;
     v_waited := greatest(0, extract(epoch FROM now() - v_step.ready_at));
-    INSERT INTO workflows_event (workflow_id, kind, data)
-    VALUES (v_step.workflow_id, 'step.status', jsonb_build_object(
-        'key', v_step.node, 'index', v_step.index, 'status', 'running', 'attempt', p_attempt));
     RETURN jsonb_build_object(
         'step_id', v_step.id, 'attempt', p_attempt, 'node', v_step.node, 'index', v_step.index,
         'agent', v_step.agent, 'tier', v_step.tier, 'label', v_step.label, 'options', v_step.options,
@@ -41,6 +39,12 @@ BEGIN
                   FROM unnest(v_step.needs) AS need),
         'journal', CASE WHEN p_attempt > 1 THEN gateway_settled_calls(v_step.id) ELSE '[]' END);
 END $$;
+
+-- What the event of a claim says.
+CREATE FUNCTION workflows_running_event(p_claim jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_build_object('key', p_claim -> 'node', 'index', p_claim -> 'index', 'status', 'running',
+                              'attempt', p_claim -> 'attempt')
+$$;
 
 -- Claims a dispatched step for the worker that took its hint. A doubled or late hint finds nothing to claim.
 -- No fsync: a claim that is lost is a lease that expires.
@@ -67,6 +71,8 @@ BEGIN
     IF v_claim IS NULL THEN
         RETURN NULL;
     END IF;
+    INSERT INTO workflows_event (workflow_id, kind, data)
+    VALUES (v_workflow, 'step.status', workflows_running_event(v_claim));
     UPDATE workflows_workflow
     SET coordination_seconds = coordination_seconds + (v_claim ->> 'waited_seconds')::float
     WHERE id = v_workflow;
@@ -88,7 +94,8 @@ DECLARE
     v_step workflows_step;
     v_workflow workflows_workflow;
     v_cost bigint;
-    v_ready boolean;
+    v_ready boolean := false;
+    v_event jsonb;
     v_next jsonb;
     v_next_step record;
     v_status text := p_outcome ->> 'status';
@@ -96,7 +103,7 @@ DECLARE
 BEGIN
     SELECT w.* INTO v_workflow FROM workflows_workflow w
     WHERE w.id = (SELECT workflow_id FROM workflows_step WHERE id = p_step) FOR NO KEY UPDATE;
-    v_cost := gateway_settle(p_settlements);
+    v_cost := CASE p_settlements WHEN '[]' THEN 0 ELSE gateway_settle(p_settlements) END;
     SELECT * INTO v_step FROM workflows_step WHERE id = p_step;
     IF v_step.attempt IS DISTINCT FROM p_attempt OR v_step.status <> 'running'
        OR (p_reap AND v_step.lease_expires_at >= now()) THEN
@@ -130,26 +137,43 @@ BEGIN
     VALUES (p_step, p_attempt, p_outcome ->> 'attempt_outcome', v_step.worker,
             coalesce(p_outcome ->> 'error_code', ''), coalesce(p_outcome ->> 'error_message', ''),
             coalesce(p_outcome ->> 'traceback', ''), v_step.started_at);
-    INSERT INTO workflows_event (workflow_id, kind, data)
-    VALUES (v_workflow.id, 'step.status', jsonb_strip_nulls(jsonb_build_object(
-        'key', v_step.node, 'index', v_step.index, 'status', v_status, 'attempt', p_attempt,
-        'error', p_outcome -> 'error_code',
-        'cost_usd_micros', v_workflow.cost_usd_micros + v_cost)));
     IF p_reap THEN
         PERFORM gateway_abandon_calls(p_step, p_attempt);
     END IF;
-    v_ready := workflows_apply(v_workflow.id, p_decision) OR v_status = 'ready';
+    v_event := jsonb_strip_nulls(jsonb_build_object(
+        'key', v_step.node, 'index', v_step.index, 'status', v_status, 'attempt', p_attempt,
+        'error', p_outcome -> 'error_code', 'cost_usd_micros', v_workflow.cost_usd_micros + v_cost));
+    p_continue := p_continue AND v_workflow.status = 'running';
 
-    IF v_ready AND p_continue AND v_workflow.status = 'running' THEN
-        SELECT id, attempt, estimated_tokens INTO v_next_step FROM workflows_step
-        WHERE queue_id = v_step.queue_id AND tenant_id = v_step.tenant_id AND workflow_id = v_workflow.id
-          AND status = 'ready'
-        ORDER BY position, index LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
-        IF FOUND AND workflows_grant_continuation(
-                v_step.queue_id, v_step.tenant_id, v_next_step.estimated_tokens) THEN
-            v_next := workflows_take(
-                v_next_step.id, v_next_step.attempt + 1, 'ready', p_worker, p_lease_seconds);
+    IF p_continue AND p_decision ? 'only' THEN
+        -- The common case, a chain: the one step that this finish sets free goes from blocked to running at once.
+        SELECT id, estimated_tokens INTO v_next_step FROM workflows_step
+        WHERE workflow_id = v_workflow.id AND node = p_decision ->> 'only' AND status = 'blocked';
+        p_continue := workflows_grant_continuation(
+            v_step.queue_id, v_step.tenant_id, v_next_step.estimated_tokens);
+        IF p_continue THEN
+            v_next := workflows_take(v_next_step.id, 1, 'blocked', p_worker, p_lease_seconds);
         END IF;
+    END IF;
+    INSERT INTO workflows_event (workflow_id, kind, data)
+    VALUES (v_workflow.id, 'step.status', v_event);
+    IF v_next IS NULL THEN
+        v_ready := workflows_apply(v_workflow.id, p_decision) OR v_status = 'ready';
+        IF v_ready AND p_continue THEN
+            SELECT id, attempt, estimated_tokens INTO v_next_step FROM workflows_step
+            WHERE queue_id = v_step.queue_id AND tenant_id = v_step.tenant_id AND workflow_id = v_workflow.id
+              AND status = 'ready'
+            ORDER BY position, index LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+            IF FOUND AND workflows_grant_continuation(
+                    v_step.queue_id, v_step.tenant_id, v_next_step.estimated_tokens) THEN
+                v_next := workflows_take(
+                    v_next_step.id, v_next_step.attempt + 1, 'ready', p_worker, p_lease_seconds);
+            END IF;
+        END IF;
+    END IF;
+    IF v_next IS NOT NULL THEN
+        INSERT INTO workflows_event (workflow_id, kind, data)
+        VALUES (v_workflow.id, 'step.status', workflows_running_event(v_next));
     END IF;
     UPDATE workflows_workflow SET
         revision = revision + 1, cost_usd_micros = cost_usd_micros + v_cost,
@@ -210,3 +234,38 @@ RETURNS TABLE (step_id uuid, attempt int) LANGUAGE sql STABLE AS $$
     FROM unnest(p_steps, p_attempts) AS held(id, attempt)
     JOIN workflows_step s ON s.id = held.id AND s.attempt = held.attempt AND s.status = 'running'
 $$;
+
+-- Stores a run and its first steps, in one round trip. With an idempotency key that was used within
+-- `p_key_hours`, nothing is stored and the first run is returned, with whether it was asked for in the same words.
+CREATE FUNCTION workflows_start(
+    p_workflow jsonb, p_decision jsonb, p_key text, p_body_hash text, p_key_hours int)
+RETURNS TABLE (workflow_id uuid, is_new boolean, is_same boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    v_id uuid := (p_workflow ->> 'id')::uuid;
+    v_tenant uuid := (p_workflow ->> 'tenant_id')::uuid;
+BEGIN
+    IF p_key IS NOT NULL THEN
+        INSERT INTO workflows_idempotencykey AS used (tenant_id, key, body_hash, workflow_id)
+        VALUES (v_tenant, p_key, p_body_hash, v_id)
+        ON CONFLICT (tenant_id, key) DO UPDATE
+        SET body_hash = excluded.body_hash, workflow_id = excluded.workflow_id, created_at = now()
+        WHERE used.created_at < now() - p_key_hours * interval '1 hour';
+        IF NOT FOUND THEN
+            RETURN QUERY SELECT used.workflow_id, false, used.body_hash = p_body_hash
+                FROM workflows_idempotencykey used WHERE used.tenant_id = v_tenant AND used.key = p_key;
+            RETURN;
+        END IF;
+    END IF;
+    INSERT INTO workflows_workflow (
+        id, tenant_id, definition_id, api_key_id, status, queue_id, revision, fan_out, input, metadata,
+        degradations, cost_usd_micros, max_cost_usd_micros, coordination_seconds, deadline_at)
+    SELECT v_id, v_tenant, w.definition_id, w.api_key_id, 'running', w.queue, 0, '{}', w.input, w.metadata,
+           '[]', 0, w.max_cost_usd_micros, 0, now() + w.deadline_seconds * interval '1 second'
+    FROM jsonb_to_record(p_workflow) AS w(
+        definition_id bigint, api_key_id uuid, queue text, input jsonb, metadata jsonb,
+        max_cost_usd_micros bigint, deadline_seconds float);
+    IF workflows_apply(v_id, p_decision) THEN
+        PERFORM workflows_mark_lane(p_workflow ->> 'queue', v_tenant);
+    END IF;
+    RETURN QUERY SELECT v_id, true, true;
+END $$;

@@ -1,0 +1,81 @@
+"""`make bench`: measures everything that the documentation claims, prints a table, writes benchmarks/results.json.
+
+`python -m tests.benchmarks [throughput] [latency] [memory]` measures a part. The servers are those of DATABASE_URL,
+BROKER_URL and REDIS_URL; the product's processes and the peers run on them in turn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx2
+
+from config.stack.stack import Stack
+from tests.benchmarks.results import Result, show
+from tests.integration.stack.launching import free_ports
+
+ALL = ("throughput", "latency", "memory")
+PROCFILE = Path(__file__).with_name("Procfile")
+
+
+def main(wanted: tuple[str, ...]) -> None:
+    """Runs the wanted parts and shows their results together."""
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "AGENTPLATFORM_EXTRA_APPS": "tests.workload",
+        "LOG_LEVEL": "WARNING",
+    }
+    port, flower_port, simulator_port = free_ports(3)
+    with tempfile.TemporaryDirectory() as home:
+        stack = Stack(
+            Path(home), port=port, flower_port=flower_port, simulator_port=simulator_port, procfile=PROCFILE
+        )
+        with stack:
+            stack.start_servers()
+            stack.migrate()
+            key = stack.bootstrap()["tenant_key"]
+            show(_measure(stack, key, wanted))
+        stack.erase()
+
+
+def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
+    import django
+
+    django.setup()
+    from apps.workflows.models import QueueConfig
+    from tests.benchmarks import latency, memory, throughput
+
+    QueueConfig.objects.filter(name="batch").update(max_concurrent=1_000)
+    stack.start(["dispatcher"])
+    results = throughput.measure(stack) if "throughput" in wanted else []
+    if "latency" in wanted:
+        stack.start(["web", "interactive"])
+        _wait_for_web(stack)
+        results += latency.measure(stack, key)
+        stack.stop("interactive")
+        stack.stop("web")
+    if "memory" in wanted:
+        stack.start(["simulator"])
+        time.sleep(2)
+        results += memory.measure(stack)
+    return results
+
+
+def _wait_for_web(stack: Stack) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if "'interactive'" not in httpx2.get(f"{stack.base_url}/readyz").text:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit(f"the web process did not come up; see {stack.log_path('web')}")
+
+
+if __name__ == "__main__":
+    main(tuple(sys.argv[1:]) or ALL)
