@@ -6,12 +6,15 @@ from celery import Celery
 from celery.schedules import crontab
 from kombu import Queue
 
+from config import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 STEP_QUEUES = ("interactive", "standard", "batch")
 POOLS = ("enterprise",)
 MAINTENANCE_QUEUES = ("maintenance", "dead_letter")
 
+broker.install()
 app = Celery("agentplatform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 

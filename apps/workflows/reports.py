@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -10,22 +13,30 @@ from celery import current_task
 
 from agentplatform.execution.executor import ClaimedStep, Outcome
 
+SEND_SECONDS = 0.25
+MOST_WAITING = 10_000
+
+logger = logging.getLogger(__name__)
+
 
 class TaskEventReports:
     """Sends the Celery events of continued steps. The step of the hint itself has those of its own task.
 
-    `event_dispatcher` returns the worker's own, which gathers events and sends them in one message; it is
-    another one after every reconnection to the broker.
+    Events are gathered and sent from a thread of their own, each with the time at which it happened: one message
+    carries many, and no step waits for it. `event_dispatcher` returns the worker's own dispatcher, which is
+    another one after every reconnection to the broker. Past MOST_WAITING the oldest are dropped: they only show.
     """
 
     def __init__(self, event_dispatcher: Callable[[], Any]) -> None:
         self._event_dispatcher = event_dispatcher
         self._chain = threading.local()
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=MOST_WAITING)
+        threading.Thread(target=self._run, name="task-events", daemon=True).start()
 
     def started(self, step: ClaimedStep) -> None:
         task_id = _task_id(step)
         if task_id != _hinted_task_id():
-            self._send(
+            self._report(
                 "task-received",
                 uuid=task_id,
                 name=step.label,
@@ -35,7 +46,7 @@ class TaskEventReports:
                 kwargs="{}",
                 retries=0,
             )
-            self._send("task-started", uuid=task_id)
+            self._report("task-started", uuid=task_id)
         self._chain.previous = task_id
 
     def ended(self, step: ClaimedStep, outcome: Outcome, seconds: float) -> None:
@@ -43,14 +54,25 @@ class TaskEventReports:
         if task_id == _hinted_task_id():
             return
         if outcome.failure is None:
-            self._send("task-succeeded", uuid=task_id, result="None", runtime=seconds)
+            self._report("task-succeeded", uuid=task_id, result="None", runtime=seconds)
         else:
-            self._send("task-failed", uuid=task_id, exception=outcome.failure.code, traceback="")
+            self._report("task-failed", uuid=task_id, exception=outcome.failure.code, traceback="")
 
-    def _send(self, kind: str, **fields: Any) -> None:
-        dispatcher = self._event_dispatcher()
-        if dispatcher is not None and dispatcher.enabled:
-            dispatcher.send(kind, **fields)
+    def _report(self, kind: str, **fields: Any) -> None:
+        self._waiting.append({"type": kind, "timestamp": time.time(), **fields})
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(SEND_SECONDS)
+            dispatcher = self._event_dispatcher()
+            if dispatcher is None or not dispatcher.enabled:
+                continue
+            try:
+                while self._waiting:
+                    event = self._waiting.popleft()
+                    dispatcher.send(event.pop("type"), **event)
+            except Exception as error:  # noqa: BLE001 - what fails here is a broker that is away
+                logger.warning("task events are not sent (%s)", type(error).__name__)
 
 
 def _task_id(step: ClaimedStep) -> str:
