@@ -145,8 +145,8 @@ INVARIANTS: Mapping[str, str] = {
           AND data ->> 'status' IN ('succeeded', 'partial', 'failed', 'cancelled')
         GROUP BY workflow_id HAVING count(*) > 1""",
     "a step succeeds once": """
-        SELECT step_id FROM workflows_stepattempt WHERE outcome = 'succeeded'
-        GROUP BY step_id HAVING count(*) > 1""",
+        SELECT workflow_id FROM workflows_event WHERE kind = 'step.status' AND data ->> 'status' = 'succeeded'
+        GROUP BY workflow_id, data -> 'key', data -> 'index' HAVING count(*) > 1""",
     "no call is started after one like it was settled": """
         SELECT later.id FROM gateway_call later JOIN gateway_call settled
           ON settled.step_id = later.step_id AND settled.ordinal = later.ordinal

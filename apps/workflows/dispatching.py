@@ -104,5 +104,5 @@ def _recover(step: Step) -> bool:
         reply = finish_attempt(
             leased, outcome, decision, (), worker=step.worker or "", may_continue=False, reap=True
         )
-        if reply.outcome != "conflict":
-            return reply.outcome == "finished"
+        if reply["outcome"] != "conflict":
+            return bool(reply["outcome"] == "finished")

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentplatform.execution.executor import Outcome
 from agentplatform.workflows.coordinator import Decision, Expansion, NodeState, WorkflowState
-from agentplatform.workflows.definition import Definition
+from agentplatform.workflows.definition import Definition, StepSpec
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from apps.workflows.models import QueueConfig
 
@@ -17,7 +17,7 @@ def decision_to_json(definition: Definition, decision: Decision, queue: QueueCon
     ending = decision.ending
     only = _only_successor(definition, decision)
     return {
-        **({"only": only} if only is not None else {}),
+        **({"only": only.key, "only_tokens": only.estimated_tokens} if only is not None else {}),
         "expand": [_expansion(definition, expansion, queue) for expansion in decision.expand],
         "activate": decision.activate,
         "ending": None
@@ -31,15 +31,17 @@ def decision_to_json(definition: Definition, decision: Decision, queue: QueueCon
     }
 
 
-def _only_successor(definition: Definition, decision: Decision) -> str | None:
+def _only_successor(definition: Definition, decision: Decision) -> StepSpec | None:
     """The one step that the decision sets free and does nothing besides, as in a chain; else None."""
     if len(decision.activate) != 1 or decision.expand or decision.ending is not None:
         return None
-    (key,) = decision.activate
-    return key if definition.step(key).for_each is None else None
+    spec = definition.step(decision.activate[0])
+    return spec if spec.for_each is None else None
 
 
-def outcome_to_json(outcome: Outcome, decision: Decision, *, reap: bool) -> dict[str, Any]:
+def outcome_to_json(
+    definition: Definition, outcome: Outcome, decision: Decision, *, reap: bool
+) -> dict[str, Any]:
     """What `workflows_finish` writes of the attempt itself."""
     assert decision.step is not None
     document: dict[str, Any] = {
@@ -50,6 +52,7 @@ def outcome_to_json(outcome: Outcome, decision: Decision, *, reap: bool) -> dict
     degradations = list(outcome.degradations)
     if outcome.failure is None:
         document["output"] = outcome.output
+        document["known"] = known_node(definition, decision)
     else:
         document |= {
             "attempt_outcome": "lost" if reap else "failed",
@@ -63,6 +66,12 @@ def outcome_to_json(outcome: Outcome, decision: Decision, *, reap: bool) -> dict
     if degradations:
         document["degradations"] = degradations
     return document
+
+
+def known_node(definition: Definition, decision: Decision) -> str | None:
+    """The node whose whole output a worker has in hand once it has finished its step; None in a fan-out."""
+    assert decision.node is not None
+    return decision.node if definition.step(decision.node).for_each is None else None
 
 
 def state_from_json(definition: Definition, data: Mapping[str, Any]) -> WorkflowState:

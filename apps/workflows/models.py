@@ -173,7 +173,7 @@ class IdempotencyKey(models.Model):
 
 
 class Step(models.Model):
-    """The hot row of a step, narrow: what it read and wrote stands in StepOutput, its past in StepAttempt.
+    """The hot row of a step, narrow until its last update adds the output; attempts that failed stand apart.
 
     Tenant and queue are copies of its workflow's, so the database checks them there and not again for every step.
     """
@@ -210,6 +210,7 @@ class Step(models.Model):
     deadline_at = models.DateTimeField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    output = models.JSONField(null=True)
 
     class Meta:
         ordering = ["workflow_id", "position", "index"]
@@ -247,21 +248,12 @@ class Step(models.Model):
         return self.node if self.index is None else f"{self.node}[{self.index}]"
 
 
-class StepOutput(models.Model):
-    """What a step returned; read by the steps that need it.
-
-    Outputs, attempts and events are written by functions that hold the workflow's lock, for a step they have just
-    changed: a foreign key's check would look for what is in hand, at a fifth of the cost of a finish.
-    """
-
-    step = models.OneToOneField(
-        Step, primary_key=True, on_delete=models.CASCADE, related_name="output", db_constraint=False
-    )
-    value = models.JSONField()
-
-
 class StepAttempt(models.Model):
-    """An attempt that has ended, and how."""
+    """An attempt that ended without success, and how. The one that succeeded stands on the step's own row.
+
+    Attempts and events are written by functions that hold the workflow's lock, for a step they have just changed:
+    a foreign key's check would look for what is in hand.
+    """
 
     id = models.BigAutoField(primary_key=True)
     step = models.ForeignKey(

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
 
 from agentplatform.execution.executor import ClaimedStep, FinishReply, LeasedStep, Outcome
 from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
-from agentplatform.workflows.coordinator import Decision, WorkflowState, apply, claimed
-from agentplatform.workflows.definition import Definition
+from agentplatform.workflows.coordinator import Decision, apply, claimed
 from agentplatform.workflows.statuses import StepStatus
 from apps.database import call_function, from_jsonb, to_jsonb, until_answered
-from apps.workflows.encoding import decision_to_json, outcome_to_json, state_from_json
+from apps.workflows.encoding import decision_to_json, known_node, outcome_to_json, state_from_json
 from apps.workflows.selectors import definition_by_id, queue_config
 from apps.workflows.wake import wake
 
 OUTAGE_PATIENCE_SECONDS = 300.0
 """How long a worker keeps a result through a database outage before it gives it up to its lease."""
 
-_FINISH_TYPES = ["uuid", "int", "bigint", "text", "float", "jsonb", "jsonb", "jsonb", "boolean", "boolean"]
+_FINISH_TYPES = [
+    "uuid",
+    "uuid",
+    "int",
+    "bigint",
+    "text",
+    "float",
+    "jsonb",
+    "jsonb",
+    "jsonb",
+    "boolean",
+    "boolean",
+]
 
 
 class DatabaseStepStore:
@@ -39,9 +51,18 @@ class DatabaseStepStore:
         data = from_jsonb(rows[0][0])
         if data is None:
             return None
-        definition = definition_by_id(data["definition_id"])
         wake.events(data["workflow_id"])
-        return _claimed_step(data, definition, state_from_json(definition, data["state"]), data["revision"])
+        definition = definition_by_id(data["definition_id"])
+        return ClaimedStep(
+            **_step_fields(data),
+            workflow_id=uuid.UUID(data["workflow_id"]),
+            tenant_id=uuid.UUID(data["tenant_id"]),
+            definition=definition,
+            revision=data["revision"],
+            state=state_from_json(definition, data["state"]),
+            input=data["input"],
+            needs=data["needs"],
+        )
 
     def finish(
         self,
@@ -56,7 +77,12 @@ class DatabaseStepStore:
             step, outcome, decision, journal.pending, worker=self.worker, may_continue=may_continue
         )
         journal.pending = []
-        return reply
+        if reply["outcome"] == "conflict":
+            state = state_from_json(step.definition, reply["state"])
+            return FinishReply("conflict", state=state, revision=reply["state"]["revision"])
+        if reply["outcome"] != "finished" or reply["next"] is None:
+            return FinishReply(reply["outcome"], ended=reply.get("ended", False))
+        return FinishReply("finished", next_step=_following(step, outcome, decision, reply))
 
 
 class DatabaseCallStore:
@@ -90,18 +116,20 @@ def finish_attempt(
     worker: str,
     may_continue: bool,
     reap: bool = False,
-) -> FinishReply:
+) -> Mapping[str, Any]:
     """Ends an attempt in the database; through an outage it is repeated, which the fence makes safe.
 
-    With `reap`, the attempt is that of a lost worker, and holds only if its lease has expired.
+    With `reap`, the attempt is that of a lost worker, and holds only if its lease has expired. Returns what
+    `workflows_finish` answers.
     """
     arguments = [
+        step.workflow_id,
         step.step_id,
         step.attempt,
         step.revision,
         worker,
         settings.LEASE_SECONDS,
-        to_jsonb(outcome_to_json(outcome, decision, reap=reap)),
+        to_jsonb(outcome_to_json(step.definition, outcome, decision, reap=reap)),
         to_jsonb(decision_to_json(step.definition, decision, queue_config(step.queue))),
         to_jsonb([settlement.to_json() for settlement in settlements]),
         may_continue,
@@ -112,49 +140,48 @@ def finish_attempt(
         what="finish of a step",
         give_up_after_seconds=OUTAGE_PATIENCE_SECONDS,
     )
-    return _finish_reply(step, decision, from_jsonb(rows[0][0]))
+    reply: Mapping[str, Any] = from_jsonb(rows[0][0])
+    if reply["outcome"] == "finished":
+        wake.events(str(step.workflow_id))
+        if reply["wake"]:
+            wake.dispatcher()
+    return reply
 
 
-def _finish_reply(step: LeasedStep, decision: Decision, data: Mapping[str, Any]) -> FinishReply:
-    if data["outcome"] == "conflict":
-        state = state_from_json(step.definition, data["state"])
-        return FinishReply("conflict", state=state, revision=data["state"]["revision"])
-    if data["outcome"] != "finished":
-        return FinishReply(data["outcome"])
-    wake.events(str(step.workflow_id))
-    if data["wake"]:
-        wake.dispatcher()
-    following = data["next"]
-    if following is None:
-        return FinishReply("finished", ended=data["ended"])
-    state = claimed(apply(step.state, decision), following["node"], StepStatus.READY)
-    next_step = _claimed_step(following, step.definition, state, data["revision"])
-    return FinishReply("finished", next_step=next_step)
-
-
-def _claimed_step(
-    data: Mapping[str, Any], definition: Definition, state: WorkflowState, revision: int
+def _following(
+    step: ClaimedStep, outcome: Outcome, decision: Decision, reply: Mapping[str, Any]
 ) -> ClaimedStep:
-    return ClaimedStep(
-        step_id=uuid.UUID(data["step_id"]),
-        attempt=data["attempt"],
-        node=data["node"],
-        index=data["index"],
-        agent=data["agent"],
-        tier=data["tier"],
-        label=data["label"],
-        queue=data["queue"],
-        options=data["options"],
-        seconds_left=data["seconds_left"],
-        workflow_seconds_left=data["workflow_seconds_left"],
-        workflow_id=uuid.UUID(data["workflow_id"]),
-        tenant_id=uuid.UUID(data["tenant_id"]),
-        definition=definition,
-        policy=queue_config(data["queue"]).retry_policy(data["max_attempts"]),
-        revision=revision,
-        state=state,
-        input=data["input"],
-        item=data["item"],
-        needs=data["needs"],
-        journal=tuple(data["journal"]),
+    """The step that was claimed with the finish of `step`, of the same run."""
+    data = reply["next"]
+    needs = dict(data["needs"])
+    known = known_node(step.definition, decision)
+    if known in step.definition.step(data["node"]).needs:
+        # In hand already: only as JSON, which is what any other worker would have got.
+        needs[known] = from_jsonb(to_jsonb(outcome.output))
+    return replace(
+        step,
+        **_step_fields(data),
+        revision=reply["revision"],
+        state=claimed(apply(step.state, decision), data["node"], StepStatus.READY),
+        needs=needs,
     )
+
+
+def _step_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What `workflows_take` tells of a step, apart from its run."""
+    return {
+        "step_id": uuid.UUID(data["step_id"]),
+        "attempt": data["attempt"],
+        "node": data["node"],
+        "index": data["index"],
+        "agent": data["agent"],
+        "tier": data["tier"],
+        "label": data["label"],
+        "queue": data["queue"],
+        "options": data["options"],
+        "seconds_left": data["seconds_left"],
+        "workflow_seconds_left": data["workflow_seconds_left"],
+        "policy": queue_config(data["queue"]).retry_policy(data["max_attempts"]),
+        "item": data["item"],
+        "journal": tuple(data["journal"]),
+    }

@@ -154,6 +154,7 @@ class Migration(migrations.Migration):
                 ("deadline_at", models.DateTimeField(null=True)),
                 ("lease_expires_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
+                ("output", models.JSONField(null=True)),
                 (
                     "queue",
                     models.ForeignKey(
@@ -178,23 +179,6 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ["workflow_id", "position", "index"],
             },
-        ),
-        migrations.CreateModel(
-            name="StepOutput",
-            fields=[
-                (
-                    "step",
-                    models.OneToOneField(
-                        db_constraint=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="output",
-                        serialize=False,
-                        to="workflows.step",
-                    ),
-                ),
-                ("value", models.JSONField()),
-            ],
         ),
         migrations.CreateModel(
             name="Workflow",

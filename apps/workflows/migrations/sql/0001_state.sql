@@ -25,9 +25,9 @@ $$;
 CREATE FUNCTION workflows_node_output(p_workflow uuid, p_node text) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN count(*) = 0 THEN '[]'
                 WHEN bool_or(s.index IS NOT NULL)
-                THEN jsonb_agg(coalesce(o.value, 'null') ORDER BY s.index)
-                ELSE (array_agg(o.value))[1] END
-    FROM workflows_step s LEFT JOIN workflows_stepoutput o ON o.step_id = s.id
+                THEN jsonb_agg(coalesce(s.output, 'null') ORDER BY s.index)
+                ELSE (array_agg(s.output))[1] END
+    FROM workflows_step s
     WHERE s.workflow_id = p_workflow AND s.node = p_node
 $$;
 

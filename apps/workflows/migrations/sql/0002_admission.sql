@@ -133,16 +133,15 @@ END $$;
 CREATE FUNCTION workflows_grant_continuation(p_queue text, p_tenant uuid, p_tokens int)
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
+    v_active boolean;
     v_others double precision;
     v_queue workflows_queueconfig;
 BEGIN
-    IF (SELECT status FROM tenants_tenant WHERE id = p_tenant) <> 'active' THEN
-        RETURN false;
-    END IF;
-    SELECT min(virtual_time) INTO v_others FROM workflows_lane
-    WHERE queue_id = p_queue AND backlogged AND tenant_id <> p_tenant;
-    IF v_others IS NULL THEN
-        RETURN true;
+    SELECT t.status = 'active', (SELECT min(l.virtual_time) FROM workflows_lane l
+                                 WHERE l.queue_id = p_queue AND l.backlogged AND l.tenant_id <> p_tenant)
+    INTO v_active, v_others FROM tenants_tenant t WHERE t.id = p_tenant;
+    IF NOT v_active OR v_others IS NULL THEN
+        RETURN v_active;
     END IF;
     SELECT * INTO v_queue FROM workflows_queueconfig WHERE name = p_queue;
     UPDATE workflows_lane l

@@ -1,42 +1,38 @@
 -- Takes a step for a worker: the attempt grows by one and is its fencing token from here on. The caller holds
 -- the lock on the workflow. Returns all that an agent needs, or null when the step was not there to be taken.
-CREATE FUNCTION workflows_take(p_step uuid, p_attempt int, p_from text, p_worker text, p_lease_seconds float)
+-- `p_known` is a node whose output the worker has in hand, having just made it.
+CREATE FUNCTION workflows_take(
+    p_workflow workflows_workflow, p_step uuid, p_attempt int, p_from text, p_worker text,
+    p_lease_seconds float, p_known text)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_step workflows_step;
-    v_workflow workflows_workflow;
-    v_waited double precision;
 BEGIN
-    SELECT w.* INTO v_workflow FROM workflows_step s JOIN workflows_workflow w ON w.id = s.workflow_id
-    WHERE s.id = p_step;
     UPDATE workflows_step
     SET status = 'running', attempt = p_attempt, worker = p_worker, started_at = now(),
         ready_at = coalesce(ready_at, now()),
         lease_expires_at = now() + p_lease_seconds * interval '1 second',
-        deadline_at = least(v_workflow.deadline_at, now() + timeout_seconds * interval '1 second')
+        deadline_at = least(p_workflow.deadline_at, now() + timeout_seconds * interval '1 second')
     WHERE id = p_step AND attempt = p_attempt - 1 AND status = p_from
     RETURNING * INTO v_step;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    v_waited := greatest(0, extract(epoch FROM now() - v_step.ready_at));
     RETURN jsonb_build_object(
         'step_id', v_step.id, 'attempt', p_attempt, 'node', v_step.node, 'index', v_step.index,
         'agent', v_step.agent, 'tier', v_step.tier, 'label', v_step.label, 'options', v_step.options,
         'max_attempts', v_step.max_attempts, 'queue', v_step.queue_id,
         'seconds_left', extract(epoch FROM v_step.deadline_at - now()),
-        'workflow_seconds_left', extract(epoch FROM v_workflow.deadline_at - now()),
-        'waited_seconds', v_waited,
-        'workflow_id', v_workflow.id, 'tenant_id', v_workflow.tenant_id,
-        'definition_id', v_workflow.definition_id, 'revision', v_workflow.revision,
-        'input', v_workflow.input,
+        'workflow_seconds_left', extract(epoch FROM p_workflow.deadline_at - now()),
+        'waited_seconds', greatest(0, extract(epoch FROM now() - v_step.ready_at)),
         'item', CASE
             WHEN v_step.for_each IS NULL THEN NULL
-            WHEN v_step.for_each[1] = 'input' THEN v_workflow.input #> v_step.for_each[2:] -> v_step.index
-            ELSE (workflows_node_output(v_workflow.id, v_step.for_each[1]) #> v_step.for_each[2:]) -> v_step.index
+            WHEN v_step.for_each[1] = 'input' THEN p_workflow.input #> v_step.for_each[2:] -> v_step.index
+            ELSE (workflows_node_output(p_workflow.id, v_step.for_each[1]) #> v_step.for_each[2:]) -> v_step.index
         END,
-        'needs', (SELECT coalesce(jsonb_object_agg(need, workflows_node_output(v_workflow.id, need)), '{}')
-                  FROM unnest(v_step.needs) AS need),
+        'needs', CASE WHEN v_step.needs <@ ARRAY[p_known]::varchar[] THEN '{}' ELSE (
+            SELECT jsonb_object_agg(need, workflows_node_output(p_workflow.id, need))
+            FROM unnest(v_step.needs) AS need WHERE need IS DISTINCT FROM p_known) END,
         'journal', CASE WHEN p_attempt > 1 THEN gateway_settled_calls(v_step.id) ELSE '[]' END);
 END $$;
 
@@ -51,32 +47,56 @@ $$;
 CREATE FUNCTION workflows_claim(p_step uuid, p_attempt int, p_worker text, p_lease_seconds float)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-    v_workflow uuid;
+    v_id uuid;
+    v_workflow workflows_workflow;
     v_tenant_status text;
     v_claim jsonb;
 BEGIN
-    SELECT s.workflow_id, t.status INTO v_workflow, v_tenant_status
+    SELECT s.workflow_id, t.status INTO v_id, v_tenant_status
     FROM workflows_step s JOIN tenants_tenant t ON t.id = s.tenant_id
     WHERE s.id = p_step AND s.attempt = p_attempt - 1 AND s.status = 'dispatched';
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
-    PERFORM 1 FROM workflows_workflow WHERE id = v_workflow AND status = 'running' FOR NO KEY UPDATE;
+    SELECT * INTO v_workflow FROM workflows_workflow
+    WHERE id = v_id AND status = 'running' FOR NO KEY UPDATE;
     IF NOT FOUND OR v_tenant_status <> 'active' THEN
         UPDATE workflows_step SET status = 'ready' WHERE id = p_step AND status = 'dispatched';
         RETURN NULL;
     END IF;
-    v_claim := workflows_take(p_step, p_attempt, 'dispatched', p_worker, p_lease_seconds);
+    v_claim := workflows_take(v_workflow, p_step, p_attempt, 'dispatched', p_worker, p_lease_seconds, NULL);
     IF v_claim IS NULL THEN
         RETURN NULL;
     END IF;
     INSERT INTO workflows_event (workflow_id, kind, data)
-    VALUES (v_workflow, 'step.status', workflows_running_event(v_claim));
+    VALUES (v_id, 'step.status', workflows_running_event(v_claim));
     UPDATE workflows_workflow
     SET coordination_seconds = coordination_seconds + (v_claim ->> 'waited_seconds')::float
-    WHERE id = v_workflow;
-    RETURN v_claim || jsonb_build_object('state', workflows_state(v_workflow));
+    WHERE id = v_id;
+    RETURN v_claim || jsonb_build_object(
+        'workflow_id', v_id, 'tenant_id', v_workflow.tenant_id, 'definition_id', v_workflow.definition_id,
+        'input', v_workflow.input, 'revision', v_workflow.revision, 'state', workflows_state(v_id));
+END $$;
+
+-- Why an attempt could not be finished (see workflows_finish).
+CREATE FUNCTION workflows_unfinished(
+    p_workflow workflows_workflow, p_step uuid, p_attempt int, p_worker text, p_reap boolean)
+RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_step workflows_step;
+BEGIN
+    SELECT * INTO v_step FROM workflows_step WHERE id = p_step;
+    IF v_step.attempt = p_attempt AND v_step.status = 'running'
+       AND (NOT p_reap OR v_step.lease_expires_at < now()) THEN
+        RETURN jsonb_build_object('outcome', 'conflict', 'state', workflows_state(p_workflow.id));
+    END IF;
+    IF NOT p_reap AND v_step.attempt = p_attempt AND v_step.status = 'succeeded' AND v_step.worker = p_worker
+       OR EXISTS (SELECT 1 FROM workflows_stepattempt
+                  WHERE step_id = p_step AND attempt = p_attempt AND worker = p_worker AND outcome = 'failed') THEN
+        RETURN jsonb_build_object('outcome', 'already');
+    END IF;
+    RETURN jsonb_build_object('outcome', 'stale');
 END $$;
 
 -- Ends an attempt: its outcome, its last settlements, the coordinator's decision and, if admission grants it,
@@ -87,56 +107,48 @@ END $$;
 -- Answers `outcome`: finished | already (this attempt's end is stored) | stale | conflict (the decision was made
 -- on an older revision; `state` is the present one: decide again).
 CREATE FUNCTION workflows_finish(
-    p_step uuid, p_attempt int, p_revision bigint, p_worker text, p_lease_seconds float, p_outcome jsonb,
-    p_decision jsonb, p_settlements jsonb, p_continue boolean, p_reap boolean)
+    p_workflow uuid, p_step uuid, p_attempt int, p_revision bigint, p_worker text, p_lease_seconds float,
+    p_outcome jsonb, p_decision jsonb, p_settlements jsonb, p_continue boolean, p_reap boolean)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_step workflows_step;
     v_workflow workflows_workflow;
-    v_cost bigint;
+    v_cost bigint := 0;
     v_ready boolean := false;
     v_event jsonb;
     v_next jsonb;
     v_next_step record;
     v_status text := p_outcome ->> 'status';
-    v_ended boolean := jsonb_typeof(p_decision -> 'ending') = 'object';
 BEGIN
-    SELECT w.* INTO v_workflow FROM workflows_workflow w
-    WHERE w.id = (SELECT workflow_id FROM workflows_step WHERE id = p_step) FOR NO KEY UPDATE;
-    v_cost := CASE p_settlements WHEN '[]' THEN 0 ELSE gateway_settle(p_settlements) END;
-    SELECT * INTO v_step FROM workflows_step WHERE id = p_step;
-    IF v_step.attempt IS DISTINCT FROM p_attempt OR v_step.status <> 'running'
-       OR (p_reap AND v_step.lease_expires_at >= now()) THEN
-        IF v_cost > 0 THEN
-            UPDATE workflows_workflow SET cost_usd_micros = cost_usd_micros + v_cost WHERE id = v_workflow.id;
-        END IF;
-        RETURN jsonb_build_object('outcome', CASE WHEN EXISTS (
-            SELECT 1 FROM workflows_stepattempt WHERE step_id = p_step AND attempt = p_attempt
-            AND worker = p_worker AND outcome NOT IN ('lost', 'cancelled')) THEN 'already' ELSE 'stale' END);
+    SELECT * INTO v_workflow FROM workflows_workflow WHERE id = p_workflow FOR NO KEY UPDATE;
+    IF p_settlements <> '[]' THEN
+        v_cost := gateway_settle(p_settlements);
     END IF;
-    IF v_workflow.revision <> p_revision THEN
-        IF v_cost > 0 THEN
-            UPDATE workflows_workflow SET cost_usd_micros = cost_usd_micros + v_cost WHERE id = v_workflow.id;
-        END IF;
-        RETURN jsonb_build_object('outcome', 'conflict', 'state', workflows_state(v_workflow.id));
-    END IF;
-
+    -- The fence. An attempt that ends keeps its worker and its times on the row; only those that did not succeed
+    -- are written down apart, since the row will tell of the next one.
     UPDATE workflows_step SET
-        status = v_status, lease_expires_at = NULL, deadline_at = NULL,
+        status = v_status, lease_expires_at = NULL, deadline_at = NULL, output = p_outcome -> 'output',
         finished_at = CASE WHEN v_status IN ('succeeded', 'skipped', 'dead') THEN now() END,
         ready_at = CASE WHEN v_status = 'ready' THEN now() ELSE ready_at END,
         waiting_for = CASE WHEN v_status = 'waiting' THEN 'timer' END,
         run_at = CASE WHEN v_status = 'waiting'
                  THEN now() + (p_outcome ->> 'delay_seconds')::float * interval '1 second' END
-    WHERE id = p_step;
-    IF v_status = 'succeeded' THEN
-        INSERT INTO workflows_stepoutput (step_id, value) VALUES (p_step, p_outcome -> 'output');
+    WHERE id = p_step AND attempt = p_attempt AND status = 'running' AND v_workflow.revision = p_revision
+      AND (NOT p_reap OR lease_expires_at < now())
+    RETURNING * INTO v_step;
+    IF NOT FOUND THEN
+        IF v_cost > 0 THEN
+            UPDATE workflows_workflow SET cost_usd_micros = cost_usd_micros + v_cost WHERE id = p_workflow;
+        END IF;
+        RETURN workflows_unfinished(v_workflow, p_step, p_attempt, p_worker, p_reap);
     END IF;
-    INSERT INTO workflows_stepattempt (
-        step_id, attempt, outcome, worker, error_code, error_message, traceback, started_at)
-    VALUES (p_step, p_attempt, p_outcome ->> 'attempt_outcome', v_step.worker,
-            coalesce(p_outcome ->> 'error_code', ''), coalesce(p_outcome ->> 'error_message', ''),
-            coalesce(p_outcome ->> 'traceback', ''), v_step.started_at);
+    IF v_status <> 'succeeded' THEN
+        INSERT INTO workflows_stepattempt (
+            step_id, attempt, outcome, worker, error_code, error_message, traceback, started_at)
+        VALUES (p_step, p_attempt, p_outcome ->> 'attempt_outcome', v_step.worker,
+                coalesce(p_outcome ->> 'error_code', ''), coalesce(p_outcome ->> 'error_message', ''),
+                coalesce(p_outcome ->> 'traceback', ''), v_step.started_at);
+    END IF;
     IF p_reap THEN
         PERFORM gateway_abandon_calls(p_step, p_attempt);
     END IF;
@@ -147,47 +159,49 @@ BEGIN
 
     IF p_continue AND p_decision ? 'only' THEN
         -- The common case, a chain: the one step that this finish sets free goes from blocked to running at once.
-        SELECT id, estimated_tokens INTO v_next_step FROM workflows_step
-        WHERE workflow_id = v_workflow.id AND node = p_decision ->> 'only' AND status = 'blocked';
         p_continue := workflows_grant_continuation(
-            v_step.queue_id, v_step.tenant_id, v_next_step.estimated_tokens);
+            v_step.queue_id, v_step.tenant_id, (p_decision ->> 'only_tokens')::int);
         IF p_continue THEN
-            v_next := workflows_take(v_next_step.id, 1, 'blocked', p_worker, p_lease_seconds);
+            SELECT workflows_take(v_workflow, s.id, 1, 'blocked', p_worker, p_lease_seconds, p_outcome ->> 'known')
+            INTO v_next FROM workflows_step s
+            WHERE s.workflow_id = p_workflow AND s.node = p_decision ->> 'only' AND s.index IS NULL;
         END IF;
     END IF;
-    INSERT INTO workflows_event (workflow_id, kind, data)
-    VALUES (v_workflow.id, 'step.status', v_event);
     IF v_next IS NULL THEN
-        v_ready := workflows_apply(v_workflow.id, p_decision) OR v_status = 'ready';
+        INSERT INTO workflows_event (workflow_id, kind, data) VALUES (p_workflow, 'step.status', v_event);
+        v_ready := workflows_apply(p_workflow, p_decision) OR v_status = 'ready';
         IF v_ready AND p_continue THEN
             SELECT id, attempt, estimated_tokens INTO v_next_step FROM workflows_step
-            WHERE queue_id = v_step.queue_id AND tenant_id = v_step.tenant_id AND workflow_id = v_workflow.id
+            WHERE queue_id = v_step.queue_id AND tenant_id = v_step.tenant_id AND workflow_id = p_workflow
               AND status = 'ready'
             ORDER BY position, index LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
             IF FOUND AND workflows_grant_continuation(
                     v_step.queue_id, v_step.tenant_id, v_next_step.estimated_tokens) THEN
-                v_next := workflows_take(
-                    v_next_step.id, v_next_step.attempt + 1, 'ready', p_worker, p_lease_seconds);
+                v_next := workflows_take(v_workflow, v_next_step.id, v_next_step.attempt + 1, 'ready', p_worker,
+                                         p_lease_seconds, p_outcome ->> 'known');
+                INSERT INTO workflows_event (workflow_id, kind, data)
+                VALUES (p_workflow, 'step.status', workflows_running_event(v_next));
             END IF;
         END IF;
-    END IF;
-    IF v_next IS NOT NULL THEN
+    ELSE
         INSERT INTO workflows_event (workflow_id, kind, data)
-        VALUES (v_workflow.id, 'step.status', workflows_running_event(v_next));
+        VALUES (p_workflow, 'step.status', v_event),
+               (p_workflow, 'step.status', workflows_running_event(v_next));
     END IF;
     UPDATE workflows_workflow SET
         revision = revision + 1, cost_usd_micros = cost_usd_micros + v_cost,
         coordination_seconds = coordination_seconds + coalesce((v_next ->> 'waited_seconds')::float, 0),
         degradations = CASE WHEN p_outcome ? 'degradations'
                        THEN degradations || (p_outcome -> 'degradations') ELSE degradations END
-    WHERE id = v_workflow.id;
+    WHERE id = p_workflow;
     IF v_ready AND EXISTS (
         SELECT 1 FROM workflows_step WHERE queue_id = v_step.queue_id AND tenant_id = v_step.tenant_id
-        AND workflow_id = v_workflow.id AND status = 'ready') THEN
+        AND workflow_id = p_workflow AND status = 'ready') THEN
         PERFORM workflows_mark_lane(v_step.queue_id, v_step.tenant_id);
     END IF;
     RETURN jsonb_build_object(
-        'outcome', 'finished', 'ended', v_ended, 'next', v_next, 'revision', v_workflow.revision + 1,
+        'outcome', 'finished', 'ended', jsonb_typeof(p_decision -> 'ending') = 'object', 'next', v_next,
+        'revision', v_workflow.revision + 1,
         -- A slot came free or steps became ready: the dispatcher has something to do.
         'wake', v_next IS NULL AND EXISTS (
             SELECT 1 FROM workflows_lane l WHERE l.queue_id = v_step.queue_id AND l.backlogged));
