@@ -139,18 +139,17 @@ class Executor:
         self._reports = reports
         self._limits = limits
 
-    def run(self, step_id: uuid.UUID, attempt: int) -> tuple[Outcome, ...]:
-        """Runs the step if it is there to be claimed; returns the outcomes of all steps run, in order."""
+    def run(self, step_id: uuid.UUID, attempt: int) -> None:
+        """Runs the step if it is there to be claimed, and those that may follow it."""
         step = self._store.claim(step_id, attempt)
         until = Deadline.after(self._limits.max_seconds)
-        outcomes: list[Outcome] = []
+        count = 0
         while step is not None:
-            may_continue = len(outcomes) + 1 < self._limits.max_steps and not self._running.is_draining
-            outcome, step = self._run_one(step, may_continue=may_continue and not until.has_passed)
-            outcomes.append(outcome)
-        return tuple(outcomes)
+            count += 1
+            may_continue = count < self._limits.max_steps and not self._running.is_draining
+            step = self._run_one(step, may_continue=may_continue and not until.has_passed)
 
-    def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> tuple[Outcome, ClaimedStep | None]:
+    def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> ClaimedStep | None:
         call = CallContext(deadline=Deadline.after(step.seconds_left))
         journal = StepJournal(_identity(step), self._calls, step.journal)
         self._reports.started(step)
@@ -159,7 +158,7 @@ class Executor:
             outcome = self._run_agent(step, call, journal)
             reply = self._finish(step, outcome, journal, may_continue=may_continue)
         self._reports.ended(step, outcome, -started.seconds_left)
-        return outcome, reply.next_step
+        return reply.next_step
 
     def _run_agent(self, step: ClaimedStep, call: CallContext, journal: StepJournal) -> Outcome:
         agent = self._find_agent(step.agent)

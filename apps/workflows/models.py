@@ -116,15 +116,15 @@ class Workflow(models.Model):
         max_length=16, choices=choices(WorkflowStatus), default=WorkflowStatus.RUNNING.value
     )
     queue = models.ForeignKey(QueueConfig, on_delete=models.PROTECT, related_name="+", db_index=False)
-    revision = models.PositiveBigIntegerField(default=0)
+    revision = models.BigIntegerField(default=0)
     fan_out = models.JSONField(default=dict)
     input = models.JSONField()
     metadata = models.JSONField(default=dict)
     result = models.JSONField(null=True)
     error = models.JSONField(null=True)
     degradations = models.JSONField(default=list)
-    cost_usd_micros = models.PositiveBigIntegerField(default=0)
-    max_cost_usd_micros = models.PositiveBigIntegerField(null=True)
+    cost_usd_micros = models.BigIntegerField(default=0)
+    max_cost_usd_micros = models.BigIntegerField(null=True)
     coordination_seconds = models.FloatField(default=0.0)
     deadline_at = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
@@ -175,7 +175,8 @@ class IdempotencyKey(models.Model):
 class Step(models.Model):
     """The hot row of a step, narrow until its last update adds the output; attempts that failed stand apart.
 
-    Tenant and queue are copies of its workflow's, so the database checks them there and not again for every step.
+    Tenant and queue are copies of its workflow's, so the database checks them there and not again for every step;
+    and its numbers have no CHECK each, which PostgreSQL would read anew at every update.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -187,24 +188,24 @@ class Step(models.Model):
         QueueConfig, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     node = models.CharField(max_length=64)
-    index = models.PositiveIntegerField(null=True, help_text="Which element of its list, in a fan-out.")
-    position = models.PositiveIntegerField(help_text="Where its node stands in the definition.")
+    index = models.IntegerField(null=True, help_text="Which element of its list, in a fan-out.")
+    position = models.IntegerField(help_text="Where its node stands in the definition.")
     status = models.CharField(max_length=16, choices=choices(StepStatus))
     waiting_for = models.CharField(max_length=16, choices=choices(WaitingFor), null=True)
-    attempt = models.PositiveIntegerField(default=0, help_text="The fencing token: which claim holds it.")
+    attempt = models.IntegerField(default=0, help_text="The fencing token: which claim holds it.")
     agent = models.CharField(max_length=64)
     tier = models.CharField(max_length=16)
     label = models.CharField(max_length=130)
     needs = ArrayField(models.CharField(max_length=64), default=list)
     for_each = ArrayField(models.CharField(max_length=64), null=True)
     options = models.JSONField(default=dict)
-    estimated_tokens = models.PositiveIntegerField()
-    timeout_seconds = models.PositiveIntegerField()
-    max_attempts = models.PositiveIntegerField()
+    estimated_tokens = models.IntegerField()
+    timeout_seconds = models.IntegerField()
+    max_attempts = models.IntegerField()
     run_at = models.DateTimeField(null=True)
     ready_at = models.DateTimeField(null=True)
     hinted_at = models.DateTimeField(null=True)
-    hints = models.PositiveSmallIntegerField(default=0)
+    hints = models.SmallIntegerField(default=0)
     worker = models.CharField(max_length=128, null=True)
     started_at = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
@@ -259,7 +260,7 @@ class StepAttempt(models.Model):
     step = models.ForeignKey(
         Step, on_delete=models.CASCADE, related_name="attempts", db_index=False, db_constraint=False
     )
-    attempt = models.PositiveIntegerField()
+    attempt = models.IntegerField()
     outcome = models.CharField(max_length=16)
     worker = models.CharField(max_length=128)
     error_code = models.CharField(max_length=64, blank=True)

@@ -1,4 +1,4 @@
-"""Task events for steps that were continued without a hint, so that Flower shows each as a task of its own."""
+"""Task events of steps, so that Flower shows each as a task of its own, hinted or continued."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class TaskEventReports:
-    """Sends the Celery events of continued steps. The step of the hint itself has those of its own task.
+    """Sends the Celery events of every step, in place of those of the task that carried a hint.
 
     Events are gathered and sent from a thread of their own, each with the time at which it happened: one message
     carries many, and no step waits for it. `event_dispatcher` returns the worker's own dispatcher, which is
@@ -35,28 +35,31 @@ class TaskEventReports:
 
     def started(self, step: ClaimedStep) -> None:
         task_id = _task_id(step)
-        if task_id != _hinted_task_id():
-            self._report(
-                "task-received",
-                uuid=task_id,
-                name=step.label,
-                root_id=str(step.workflow_id),
-                parent_id=self._chain.previous,
-                args="()",
-                kwargs="{}",
-                retries=0,
-            )
-            self._report("task-started", uuid=task_id)
+        request = current_task.request
+        is_hinted = request.id == task_id
+        self._report(
+            "task-received",
+            uuid=task_id,
+            name=step.label,
+            root_id=str(step.workflow_id),
+            parent_id=request.parent_id if is_hinted else self._chain.previous,
+            args=f"({str(step.step_id)!r}, {step.attempt})",
+            kwargs="{}",
+            retries=0,
+        )
+        self._report("task-started", uuid=task_id)
         self._chain.previous = task_id
 
     def ended(self, step: ClaimedStep, outcome: Outcome, seconds: float) -> None:
-        task_id = _task_id(step)
-        if task_id == _hinted_task_id():
-            return
         if outcome.failure is None:
-            self._report("task-succeeded", uuid=task_id, result="None", runtime=seconds)
+            self._report("task-succeeded", uuid=_task_id(step), result="None", runtime=seconds)
         else:
-            self._report("task-failed", uuid=task_id, exception=outcome.failure.code, traceback="")
+            self._report(
+                "task-failed",
+                uuid=_task_id(step),
+                exception=outcome.failure.code,
+                traceback=outcome.failure.traceback,
+            )
 
     def _report(self, kind: str, **fields: Any) -> None:
         self._waiting.append({"type": kind, "timestamp": time.time(), **fields})
@@ -77,7 +80,3 @@ class TaskEventReports:
 
 def _task_id(step: ClaimedStep) -> str:
     return f"{step.step_id}:{step.attempt}"
-
-
-def _hinted_task_id() -> str | None:
-    return current_task.request.id if current_task else None

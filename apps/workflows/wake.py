@@ -11,7 +11,7 @@ from django.conf import settings
 DISPATCHER_CHANNEL = "agentplatform.dispatcher"
 EVENTS_CHANNEL = "agentplatform.events"
 
-_GATHER_SECONDS = 0.003
+_GATHER_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)

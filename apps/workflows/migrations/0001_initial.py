@@ -80,13 +80,11 @@ class Migration(migrations.Migration):
                 ("node", models.CharField(max_length=64)),
                 (
                     "index",
-                    models.PositiveIntegerField(
-                        help_text="Which element of its list, in a fan-out.", null=True
-                    ),
+                    models.IntegerField(help_text="Which element of its list, in a fan-out.", null=True),
                 ),
                 (
                     "position",
-                    models.PositiveIntegerField(help_text="Where its node stands in the definition."),
+                    models.IntegerField(help_text="Where its node stands in the definition."),
                 ),
                 (
                     "status",
@@ -122,9 +120,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "attempt",
-                    models.PositiveIntegerField(
-                        default=0, help_text="The fencing token: which claim holds it."
-                    ),
+                    models.IntegerField(default=0, help_text="The fencing token: which claim holds it."),
                 ),
                 ("agent", models.CharField(max_length=64)),
                 ("tier", models.CharField(max_length=16)),
@@ -142,13 +138,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("options", models.JSONField(default=dict)),
-                ("estimated_tokens", models.PositiveIntegerField()),
-                ("timeout_seconds", models.PositiveIntegerField()),
-                ("max_attempts", models.PositiveIntegerField()),
+                ("estimated_tokens", models.IntegerField()),
+                ("timeout_seconds", models.IntegerField()),
+                ("max_attempts", models.IntegerField()),
                 ("run_at", models.DateTimeField(null=True)),
                 ("ready_at", models.DateTimeField(null=True)),
                 ("hinted_at", models.DateTimeField(null=True)),
-                ("hints", models.PositiveSmallIntegerField(default=0)),
+                ("hints", models.SmallIntegerField(default=0)),
                 ("worker", models.CharField(max_length=128, null=True)),
                 ("started_at", models.DateTimeField(null=True)),
                 ("deadline_at", models.DateTimeField(null=True)),
@@ -208,15 +204,15 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
-                ("revision", models.PositiveBigIntegerField(default=0)),
+                ("revision", models.BigIntegerField(default=0)),
                 ("fan_out", models.JSONField(default=dict)),
                 ("input", models.JSONField()),
                 ("metadata", models.JSONField(default=dict)),
                 ("result", models.JSONField(null=True)),
                 ("error", models.JSONField(null=True)),
                 ("degradations", models.JSONField(default=list)),
-                ("cost_usd_micros", models.PositiveBigIntegerField(default=0)),
-                ("max_cost_usd_micros", models.PositiveBigIntegerField(null=True)),
+                ("cost_usd_micros", models.BigIntegerField(default=0)),
+                ("max_cost_usd_micros", models.BigIntegerField(null=True)),
                 ("coordination_seconds", models.FloatField(default=0.0)),
                 ("deadline_at", models.DateTimeField()),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -400,7 +396,7 @@ class Migration(migrations.Migration):
             name="StepAttempt",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("attempt", models.PositiveIntegerField()),
+                ("attempt", models.IntegerField()),
                 ("outcome", models.CharField(max_length=16)),
                 ("worker", models.CharField(max_length=128)),
                 ("error_code", models.CharField(blank=True, max_length=64)),
