@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django import forms
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet, UUIDField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
@@ -42,6 +44,12 @@ class ConsoleAdmin(ModelAdmin):
     list_fullwidth = True
     warn_unsaved_form = True
     change_form_outer_after_template = "console/tables.html"
+    id_fields: tuple[str, ...] = ()
+    """Which fields hold the ids that the search box takes."""
+    list_defers: tuple[str, ...] = ()
+    """What a list neither shows nor reads, such as documents."""
+    searches_text = True
+    """Whether `search_fields` are searched for anything that is no id; else ids and their beginnings are all."""
 
     def complete_rows(self, rows: Sequence[Any]) -> None:
         """Adds to the rows of a page what their list shows and their table does not hold."""
@@ -49,6 +57,25 @@ class ConsoleAdmin(ModelAdmin):
     def detail_tables(self, request: HttpRequest, obj: Any) -> Sequence[Table]:
         """What is shown below the fields of an object."""
         return ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        queryset = super().get_queryset(request)
+        is_list = request.resolver_match is not None and not request.resolver_match.kwargs
+        return queryset.defer(*self.list_defers) if is_list and self.list_defers else queryset
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        found = uuid_of(search_term)
+        if found is not None and self.id_fields:
+            return queryset.filter(self.matching_id(found)), False
+        if search_term.strip() and not self.searches_text:
+            return starting_with(queryset, search_term), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def matching_id(self, found: uuid.UUID) -> Q:
+        """What a row matches whose id was searched for."""
+        return reduce(or_, (Q(**{field: found}) for field in self.id_fields))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConsoleChangeList
@@ -138,9 +165,10 @@ def uuid_of(text: str) -> uuid.UUID | None:
 
 
 def starting_with(queryset: QuerySet[Any], prefix: str) -> QuerySet[Any]:
-    """The rows whose UUID begins with these hexadecimal digits, found through the primary key's index."""
+    """The rows whose UUID begins with these (at least six) hexadecimal digits, by the primary key's index."""
     digits = prefix.strip().lower().replace("-", "")
-    if not 6 <= len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
+    is_uuid = isinstance(queryset.model._meta.pk, UUIDField)
+    if not is_uuid or not 6 <= len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
         return queryset.none()
     first, last = uuid.UUID(digits.ljust(32, "0")), uuid.UUID(digits.ljust(32, "f"))
     return queryset.filter(pk__range=(first, last))

@@ -85,6 +85,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("tenant",)
     search_fields = ("name", "prefix", "tenant__name")
+    id_fields = ("pk",)
     search_help_text = "Name, beginning of the key, tenant, or the id"
     ordering = ("-created_at",)
     fields = (
@@ -110,13 +111,6 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @display(description="state", label=STATES)
     def state(self, api_key: ApiKey) -> str:
         return state_of(api_key)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        if key_id := uuid_of(search_term):
-            return queryset.filter(pk=key_id), False
-        return super().get_search_results(request, queryset, search_term)
 
     def has_issue_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, "issue_apikey")

@@ -16,7 +16,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from apps.console.operations import Operation, confirmed_data, is_confirmed, operation_page, selection
-from apps.console.pages import ConsoleAdmin, uuid_of
+from apps.console.pages import ConsoleAdmin
 from apps.console.tables import Table
 from apps.tenants.admin.api_keys import key_rows
 from apps.tenants.admin.forms import SuspendForm
@@ -34,14 +34,15 @@ REACTIVATING = "Its keys work again and its waiting steps are admitted."
 class TenantAdmin(ConsoleAdmin):
     """A tenant's status changes by an operation with a reason, never by its form."""
 
-    list_display = ("name", "tier", "state", "status_reason", "created_at")
+    list_display: tuple[str, ...] = ("name", "tier", "state", "status_reason", "created_at")
     list_filter = (("tier", RelatedDropdownFilter), ("status", ChoicesDropdownFilter))
     list_select_related = ("tier",)
     search_fields = ("name",)
+    id_fields = ("pk",)
     search_help_text = "Name, or the id"
     ordering = ("name",)
-    fields = ("name", "tier", "state", "status_reason", "id", "created_at")
-    readonly_fields = ("state", "status_reason", "id", "created_at")
+    fields: tuple[str, ...] = ("name", "tier", "state", "status_reason", "id", "created_at")
+    readonly_fields: tuple[str, ...] = ("state", "status_reason", "id", "created_at")
     add_fieldsets = ((None, {"fields": ("name", "tier")}),)
     actions = ("suspend_selected", "reactivate_selected")
     actions_detail = ("suspend", "reactivate", "issue_key")
@@ -49,13 +50,6 @@ class TenantAdmin(ConsoleAdmin):
     @display(description="status", ordering="status", label={"active": "success", "suspended": "danger"})
     def state(self, tenant: Tenant) -> str:
         return tenant.status
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        if tenant_id := uuid_of(search_term):
-            return queryset.filter(pk=tenant_id), False
-        return super().get_search_results(request, queryset, search_term)
 
     def detail_tables(self, request: HttpRequest, obj: Tenant) -> Sequence[Table]:
         if not self.may(request, "view_apikey"):
@@ -174,7 +168,7 @@ class TenantAdmin(ConsoleAdmin):
             kept = history_of(tenant)
             if kept:
                 refused.append(
-                    f"{tenant.name} has a history ({', '.join(kept)}), which is never deleted. Suspend it instead."
+                    f"{tenant.name} has a history (there are {kept}), which is never deleted. Suspend it instead."
                 )
                 continue
             deleted.append(tenant.name)
@@ -187,14 +181,13 @@ def names(tenants: Sequence[Tenant]) -> str:
     return tenants[0].name if len(tenants) == 1 else f"{len(tenants)} tenants"
 
 
-def history_of(tenant: Tenant) -> list[str]:
-    """What is there of the tenant that may not be deleted: workflows, steps, calls, ledger entries."""
-    return [
-        str(relation.related_model._meta.verbose_name_plural)
-        for relation in Tenant._meta.related_objects
-        if relation.on_delete is PROTECT
-        and relation.related_model._default_manager.filter(**{relation.field.name: tenant}).exists()
-    ]
+def history_of(tenant: Tenant) -> str | None:
+    """The first kind of thing found that may not be deleted, such as workflows; None for a tenant without any."""
+    for relation in Tenant._meta.related_objects:
+        related: Any = relation.related_model
+        if relation.on_delete is PROTECT and related.objects.filter(**{relation.field.name: tenant}).exists():
+            return str(related._meta.verbose_name_plural)
+    return None
 
 
 def belongings_of(tenant: Tenant) -> dict[str, int]:
