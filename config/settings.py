@@ -29,6 +29,7 @@ CSRF_TRUSTED_ORIGINS = env_list("DJANGO_CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -40,6 +41,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_results",
+    "apps.console",
     "apps.tenants",
     "apps.budgets",
     "apps.gateway",
@@ -178,8 +180,15 @@ LOGGING = {
     },
 }
 
+# --- Admin -------------------------------------------------------------------------------------------------
+FLOWER_URL = env("FLOWER_URL") or (f"http://127.0.0.1:{env('FLOWER_PORT')}/" if env("FLOWER_PORT") else "")
 UNFOLD = {
     "SITE_TITLE": "agentplatform",
     "SITE_HEADER": "agentplatform",
     "SITE_SYMBOL": "hub",
+    "SITE_URL": "/api/docs/",
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "apps.console.navigation.environment",
+    "SIDEBAR": {"navigation": "apps.console.navigation.navigation"},
+    "STYLES": ["/static/console/console.css"],
 }

@@ -50,6 +50,11 @@ class Call(models.Model):
             models.Index(
                 fields=["started_at"], condition=models.Q(status="started"), name="gateway_call_in_flight"
             ),
+            models.Index(
+                fields=["-id"],
+                condition=models.Q(status__in=["failed", "unknown"]),
+                name="gateway_call_failed",
+            ),
         ]
 
     def __str__(self) -> str:

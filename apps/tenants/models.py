@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, Group, Permission
 from django.db import models
 from django.db.models.functions import Now
 
@@ -19,15 +19,32 @@ class User(AbstractUser):
         swappable = "AUTH_USER_MODEL"
 
 
+class DefaultPermission(models.Model):
+    """A permission that a built-in group was given once; what is taken away by hand is not given again."""
+
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="+")
+    permission = models.ForeignKey(Permission, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["group", "permission"], name="tenants_default_permission_once"),
+        ]
+
+
 class TenantTier(models.Model):
     """What a class of tenants is entitled to. `weight` is its share when queues are contended."""
 
     name = models.SlugField(primary_key=True, max_length=32)
     pool = models.SlugField(max_length=32, default="shared", help_text="Which workers run its steps.")
-    weight = models.PositiveIntegerField(default=1)
-    max_concurrent_steps = models.PositiveIntegerField(default=5)
+    weight = models.PositiveIntegerField(
+        default=1, help_text="Its share of a contended queue, relative to the other tiers."
+    )
+    max_concurrent_steps = models.PositiveIntegerField(
+        default=5, help_text="How many steps of one tenant may run at once, in each queue."
+    )
 
     class Meta:
+        verbose_name = "tier"
         ordering = ["weight"]
         constraints = [
             models.CheckConstraint(condition=models.Q(weight__gte=1), name="tenants_tier_weight_positive"),
@@ -53,6 +70,7 @@ class Tenant(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [("suspend_tenant", "Can suspend and reactivate tenants")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status__in=["active", "suspended"]), name="tenants_tenant_status_known"
@@ -98,7 +116,12 @@ class ApiKey(models.Model):
     objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "API key"
         ordering = ["-created_at"]
+        permissions = [
+            ("issue_apikey", "Can issue and rotate API keys"),
+            ("revoke_apikey", "Can revoke API keys"),
+        ]
         constraints = [
             models.CheckConstraint(
                 name="tenants_apikey_scope_has_tenant",

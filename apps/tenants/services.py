@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,10 @@ class TenantExists(ValueError):
 
 class UnknownTier(ValueError):
     """There is no tier of that name."""
+
+
+class KeyIssued(ValueError):
+    """A key of that id is there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,15 @@ def tenant_create(*, name: str, tier: str) -> Tenant:
         raise TenantExists(f"a tenant named '{name}' exists already; choose another name") from error
 
 
+def tenant_update(tenant: Tenant, *, name: str, tier: TenantTier) -> None:
+    """Renames a tenant or moves it to another tier; its status is left alone. Raises TenantExists."""
+    try:
+        with transaction.atomic():
+            Tenant.objects.filter(pk=tenant.pk).update(name=name, tier=tier)
+    except IntegrityError as error:
+        raise TenantExists(f"a tenant named '{name}' exists already; choose another name") from error
+
+
 def tenant_suspend(tenant: Tenant, *, reason: str = "") -> None:
     """Its keys are answered 403 and its ready steps wait, until it is reactivated."""
     Tenant.objects.filter(pk=tenant.pk).update(status=Tenant.Status.SUSPENDED, status_reason=reason)
@@ -56,11 +70,19 @@ def tenant_reactivate(tenant: Tenant) -> None:
 
 
 def api_key_issue(
-    *, name: str, tenant: Tenant | None = None, rotated_from: ApiKey | None = None
+    *,
+    name: str,
+    tenant: Tenant | None = None,
+    rotated_from: ApiKey | None = None,
+    key_id: uuid.UUID | None = None,
 ) -> IssuedKey:
-    """A new key for `tenant`, or an operator's when there is none. Its plaintext cannot be had again."""
+    """A new key for `tenant`, or an operator's when there is none. Its plaintext cannot be had again.
+
+    A caller that may ask twice for the same key gives it an id of its own; raises KeyIssued the second time.
+    """
     plaintext = KEY_PREFIX + secrets.token_urlsafe(32)
-    api_key = ApiKey.objects.create(
+    api_key = ApiKey(
+        id=key_id or uuid.uuid4(),
         scope=ApiKey.Scope.TENANT if tenant else ApiKey.Scope.OPERATOR,
         tenant=tenant,
         name=name,
@@ -68,13 +90,20 @@ def api_key_issue(
         key_hash=ApiKey.hash_of(plaintext),
         rotated_from=rotated_from,
     )
+    try:
+        with transaction.atomic():
+            api_key.save(force_insert=True)
+    except IntegrityError as error:
+        raise KeyIssued("this key has been issued already; issue another one") from error
     return IssuedKey(api_key, plaintext)
 
 
-def api_key_rotate(api_key: ApiKey, *, grace: timedelta = timedelta(0)) -> IssuedKey:
-    """A successor with the same rights; the old key works for `grace` longer, then no more."""
+def api_key_rotate(
+    api_key: ApiKey, *, grace: timedelta = timedelta(0), key_id: uuid.UUID | None = None
+) -> IssuedKey:
+    """A successor with the same rights; the old key works for `grace` longer, then no more. Raises KeyIssued."""
     with transaction.atomic():
-        issued = api_key_issue(name=api_key.name, tenant=api_key.tenant, rotated_from=api_key)
+        issued = api_key_issue(name=api_key.name, tenant=api_key.tenant, rotated_from=api_key, key_id=key_id)
         if grace:
             ApiKey.objects.filter(pk=api_key.pk).usable().update(expires_at=timezone.now() + grace)
         else:
@@ -86,6 +115,9 @@ def api_key_revoke(api_key: ApiKey) -> None:
     """The key is refused from now on; revoking twice changes nothing."""
     ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
 
+
+POOLS = ("shared", "enterprise")
+"""Which workers there are to run a tier's steps: those of every queue, or those kept for one pool."""
 
 TIERS: dict[str, dict[str, Any]] = {
     "free": {"weight": 1, "max_concurrent_steps": 5},

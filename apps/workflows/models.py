@@ -35,6 +35,7 @@ class QueueConfig(models.Model):
     virtual_time = models.FloatField(default=0.0, editable=False)
 
     class Meta:
+        verbose_name = "queue"
         ordering = ["-priority"]
 
     def __str__(self) -> str:
@@ -79,6 +80,7 @@ class WorkflowDefinition(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = "definition"
         ordering = ["type", "-version"]
         constraints = [
             models.UniqueConstraint(fields=["type", "version"], name="workflows_definition_version"),
@@ -134,8 +136,14 @@ class Workflow(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("cancel_workflow", "Can cancel workflows")]
         indexes = [
             models.Index(fields=["tenant", "-id"], name="workflows_workflow_tenant"),
+            models.Index(
+                fields=["status", "-id"],
+                condition=models.Q(status__in=["partial", "failed", "cancelled"]),
+                name="workflows_workflow_failed",
+            ),
             models.Index(
                 fields=["deadline_at"],
                 condition=models.Q(finished_at=None),
@@ -303,6 +311,14 @@ class Heartbeat(models.Model):
     rss_bytes = models.PositiveBigIntegerField(default=0)
     started_at = models.DateTimeField(db_default=Now())
     beat_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = "process"
+        verbose_name_plural = "processes"
+        ordering = ["kind", "name"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Leadership(models.Model):

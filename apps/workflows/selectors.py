@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.db.models.functions import Now
 
 from agentplatform.workflows.coordinator import WorkflowState
@@ -18,7 +18,7 @@ from apps.database import call_function, from_jsonb, release_connection
 from apps.gateway.models import Call
 from apps.tenants.models import Tenant
 from apps.workflows.encoding import state_from_json
-from apps.workflows.models import Event, Heartbeat, QueueConfig, Step, Workflow, WorkflowDefinition
+from apps.workflows.models import Event, Heartbeat, Lane, QueueConfig, Step, Workflow, WorkflowDefinition
 
 CONFIG_SECONDS = 5.0
 """How old a process's copy of a queue's configuration may be."""
@@ -110,3 +110,35 @@ def live_processes() -> LiveProcesses:
         kinds=frozenset(kind for kind, _ in rows),
         unserved_queues=tuple(queue for queue in queues if queue not in served),
     )
+
+
+def unfinished_counts(tenant_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """How many runs each tenant has that have not ended, in one query on the index of unfinished runs."""
+    counted = Workflow.objects.filter(finished_at=None, tenant__in=list(tenant_ids)).order_by()
+    return dict(counted.values_list("tenant").annotate(Count("pk")))
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLoad:
+    """Steps of a queue: ready to be admitted (counted up to `READY_COUNTED`), and dispatched or running."""
+
+    ready: int
+    active: int
+
+
+READY_COUNTED = 10_000
+
+
+def queue_load(queue: str) -> QueueLoad:
+    """What is in a queue now."""
+    steps = Step.objects.filter(queue=queue).order_by()
+    return QueueLoad(
+        ready=steps.filter(status="ready")[: READY_COUNTED + 1].count(),
+        active=steps.filter(status__in=["dispatched", "running"]).count(),
+    )
+
+
+def lanes_of(queue: str, limit: int) -> list[Lane]:
+    """The queue's lanes with their tenants: those with a backlog first, next in turn first."""
+    lanes = Lane.objects.filter(queue=queue).select_related("tenant__tier")
+    return list(lanes.order_by("-backlogged", "virtual_time")[:limit])

@@ -1,0 +1,67 @@
+"""The sidebar, the environment's label and the links to what else there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+
+def environment(request: HttpRequest) -> list[str] | None:
+    """The label beside the user's name: that no model answers, but the simulator."""
+    return ["simulator", "warning"] if settings.SIMULATOR else None
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sidebar: each group shows what the user may see of it."""
+    return [
+        _group(
+            request,
+            "Tenants",
+            ("Tenants", "domain", "tenants", "tenant"),
+            ("API keys", "key", "tenants", "apikey"),
+            ("Tiers", "stacks", "tenants", "tenanttier"),
+            ("Documents", "description", "knowledge", "document"),
+        ),
+        _group(
+            request,
+            "Work",
+            ("Workflows", "account_tree", "workflows", "workflow"),
+            ("Definitions", "schema", "workflows", "workflowdefinition"),
+            ("Queues and lanes", "queue", "workflows", "queueconfig"),
+            ("Processes", "memory", "workflows", "heartbeat"),
+        ),
+        _group(
+            request,
+            "Models & money",
+            ("Call journal", "forum", "gateway", "call"),
+            ("Ledger", "receipt_long", "budgets", "ledgerentry"),
+        ),
+        _system(request),
+    ]
+
+
+def _system(request: HttpRequest) -> dict[str, Any]:
+    group = _group(
+        request,
+        "System",
+        ("Audit log", "history", "admin", "logentry"),
+        ("Maintenance results", "task_alt", "django_celery_results", "taskresult"),
+        ("Users", "person", "tenants", "user"),
+        ("Groups", "group", "auth", "group"),
+    )
+    if settings.FLOWER_URL:
+        group["items"].append({"title": "Flower", "icon": "local_florist", "link": settings.FLOWER_URL})
+    group["items"].append({"title": "API docs", "icon": "api", "link": reverse("docs")})
+    return group
+
+
+def _group(request: HttpRequest, title: str, *items: tuple[str, str, str, str]) -> dict[str, Any]:
+    shown = [
+        {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+        for name, icon, app, model in items
+        if request.user.has_perm(f"{app}.view_{model}") or request.user.has_perm(f"{app}.change_{model}")
+    ]
+    return {"title": title, "items": shown}

@@ -1,0 +1,60 @@
+"""Tiers: what a class of tenants is entitled to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from apps.console.pages import ConsoleAdmin
+from apps.tenants.models import TenantTier
+from apps.tenants.services import POOLS
+
+MAX_WEIGHT = 1_000
+MAX_STEPS = 100_000
+
+
+class TierForm(forms.ModelForm):
+    pool = forms.ChoiceField(
+        choices=[(pool, pool) for pool in POOLS],
+        widget=UnfoldAdminSelectWidget(choices=[(pool, pool) for pool in POOLS]),
+        help_text="Which workers run its steps: the shared ones, or those kept for a pool.",
+    )
+
+    def clean_weight(self) -> int:
+        return within(self.cleaned_data["weight"], 1, MAX_WEIGHT)
+
+    def clean_max_concurrent_steps(self) -> int:
+        return within(self.cleaned_data["max_concurrent_steps"], 1, MAX_STEPS)
+
+
+@admin.register(TenantTier)
+class TenantTierAdmin(ConsoleAdmin):
+    """The name of a tier is its key, so it stays as it was made."""
+
+    form = TierForm
+    list_display = ("name", "pool", "weight", "max_concurrent_steps", "tenant_count")
+    fields = ("name", "pool", "weight", "max_concurrent_steps")
+    search_fields = ("name",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("name",) if obj else ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TenantTier]:
+        return super().get_queryset(request).annotate(tenant_count=Count("tenants"))
+
+    @display(description="tenants", ordering="tenant_count")
+    def tenant_count(self, tier: Any) -> int:
+        return int(tier.tenant_count)
+
+
+def within(value: int, least: int, most: int) -> int:
+    """The value, if it is between the two. Raises ValidationError."""
+    if not least <= value <= most:
+        raise forms.ValidationError(f"Choose a number from {least:,} to {most:,}.")
+    return value

@@ -1,0 +1,62 @@
+"""The built-in groups of people who use the admin, and what they may do there."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import Group, Permission
+
+from apps.tenants.models import DefaultPermission
+
+READABLE: dict[str, frozenset[str]] = {
+    "admin": frozenset({"logentry"}),
+    "tenants": frozenset({"tenant", "tenanttier", "apikey"}),
+    "budgets": frozenset({"ledgerentry"}),
+    "gateway": frozenset({"call"}),
+    "knowledge": frozenset({"document"}),
+    "workflows": frozenset({"workflowdefinition", "workflow", "step", "queueconfig", "heartbeat"}),
+    "django_celery_results": frozenset({"taskresult"}),
+}
+"""What all groups may read, by app."""
+
+OPERATIONS: dict[str, frozenset[str]] = {
+    "tenants": frozenset(
+        {
+            "add_tenant",
+            "change_tenant",
+            "delete_tenant",
+            "suspend_tenant",
+            "add_tenanttier",
+            "change_tenanttier",
+            "delete_tenanttier",
+            "issue_apikey",
+            "revoke_apikey",
+        }
+    ),
+    "workflows": frozenset({"change_queueconfig", "cancel_workflow"}),
+}
+"""What operators do: everything but settings of money."""
+
+MONEY: dict[str, frozenset[str]] = {}
+"""What finance does beyond reading: the settings of money."""
+
+GROUPS: dict[str, dict[str, frozenset[str]]] = {"operator": OPERATIONS, "finance": MONEY, "read-only": {}}
+
+
+def groups_ensure(app_label: str) -> None:
+    """Gives the groups their permissions on one app's models, each permission once.
+
+    What an administrator added stays; what was taken away is not given again.
+    """
+    for name, beyond_reading in GROUPS.items():
+        codenames = {f"view_{model}" for model in READABLE.get(app_label, ())}
+        codenames |= beyond_reading.get(app_label, frozenset())
+        group, _ = Group.objects.get_or_create(name=name)
+        given = DefaultPermission.objects.filter(group=group).values("permission")
+        missing = Permission.objects.filter(
+            content_type__app_label=app_label, codename__in=codenames
+        ).exclude(pk__in=given)
+        permissions = list(missing)
+        group.permissions.add(*permissions)
+        DefaultPermission.objects.bulk_create(
+            [DefaultPermission(group=group, permission=permission) for permission in permissions],
+            ignore_conflicts=True,
+        )

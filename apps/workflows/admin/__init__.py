@@ -1,0 +1,5 @@
+"""Admin pages of runs and what they run on. Tenants are here again, with what they run and spend."""
+
+from apps.workflows.admin import definitions, processes, queues, steps, task_results, tenants, workflows
+
+__all__ = ["definitions", "processes", "queues", "steps", "task_results", "tenants", "workflows"]
