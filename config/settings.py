@@ -113,6 +113,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env("DJANGO_SECURE_COOKIES") == "1"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = "apps.console.formats"
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
 STORAGES = {
@@ -190,5 +191,5 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "apps.console.navigation.environment",
     "SIDEBAR": {"navigation": "apps.console.navigation.navigation"},
-    "STYLES": ["/static/console/console.css"],
+    "STYLES": ["apps.console.navigation.stylesheet"],
 }

@@ -8,10 +8,11 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from apps.console.display import NOTHING
+from apps.console.display import NOTHING, status_label
 from apps.console.pages import ReadOnlyAdmin
 
 ACTIONS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
+KINDS = {"added": "success", "changed": "info", "deleted": "danger"}
 
 
 @admin.register(LogEntry)
@@ -25,9 +26,9 @@ class AuditLogAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     fields = ("action_time", "user", "action", "kind", "object_repr", "object_id", "message")
 
-    @display(description="action", label={"added": "success", "changed": "info", "deleted": "danger"})
+    @display(description="action")
     def action(self, entry: LogEntry) -> str:
-        return ACTIONS[entry.action_flag]
+        return status_label(ACTIONS[entry.action_flag], KINDS)
 
     @display(description="kind")
     def kind(self, entry: LogEntry) -> str:

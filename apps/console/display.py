@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +39,7 @@ def seconds(value: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
+    return f"{hours:,} h {minutes} min"
 
 
 def between(start: datetime | None, end: datetime | None) -> str:
@@ -60,6 +61,11 @@ def mebibytes(size_bytes: int) -> str:
 def label(text: str, kind: str = "") -> SafeString:
     """A coloured label; kinds are success, info, warning, danger and none."""
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": kind})
+
+
+def status_label(status: str, kinds: Mapping[str, str]) -> SafeString:
+    """A status as a label, coloured by its kind."""
+    return label(status, kinds.get(status, ""))
 
 
 def link(text: str, view: str, key: Any) -> SafeString:

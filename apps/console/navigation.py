@@ -6,7 +6,13 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
+
+
+def stylesheet(request: HttpRequest) -> str:
+    """The styles of these pages, beyond the theme's."""
+    return static("console/console.css")
 
 
 def environment(request: HttpRequest) -> list[str] | None:
@@ -53,8 +59,10 @@ def _system(request: HttpRequest) -> dict[str, Any]:
         ("Groups", "group", "auth", "group"),
     )
     if settings.FLOWER_URL:
-        group["items"].append({"title": "Flower", "icon": "local_florist", "link": settings.FLOWER_URL})
-    group["items"].append({"title": "API docs", "icon": "api", "link": reverse("docs")})
+        group["items"].append(
+            {"title": "Flower", "icon": "local_florist", "link": settings.FLOWER_URL, "active": False}
+        )
+    group["items"].append({"title": "API docs", "icon": "api", "link": reverse("docs"), "active": False})
     return group
 
 

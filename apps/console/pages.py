@@ -9,6 +9,7 @@ from operator import or_
 from typing import Any
 
 from django import forms
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
@@ -30,6 +31,10 @@ class ConsoleChangeList(ChangeList):
         super().get_results(request)
         self.result_list: list[Any] = list(self.result_list)
         self.model_admin.complete_rows(self.result_list)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = (
+                self.result_count
+            )  # so that "show all" is offered when something is left out
 
 
 class ConsoleAdmin(ModelAdmin):
@@ -38,6 +43,7 @@ class ConsoleAdmin(ModelAdmin):
     list_per_page = 50
     list_max_show_all = 0
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # they would count every choice of every filter
     paginator = BoundedPaginator
     list_filter_submit = True
     list_disable_select_all = True

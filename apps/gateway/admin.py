@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Mapping
 
 from django.contrib import admin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.decorators import display
 
-from apps.console.display import between, dollars, folded_json, json_block, label, link
+from apps.console.display import NOTHING, between, dollars, folded_json, json_block, link, status_label
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
 from apps.gateway.models import Call
@@ -69,9 +70,9 @@ class CallAdmin(ReadOnlyAdmin):
         "answer",
     )
 
-    @display(description="status", label=STATUSES)
+    @display(description="status")
     def state(self, call: Call) -> str:
-        return call.status
+        return status_label(call.status, STATUSES)
 
     @display(description="tokens in / out")
     def tokens(self, call: Call) -> str:
@@ -98,9 +99,11 @@ def cost_of(call: Call) -> str:
     return dollars(call.cost_usd_micros) + (" (estimated)" if call.estimated else "")
 
 
-def calls_table(calls: Iterable[Call], note: str = "") -> Table:
-    """Calls below the workflow or step that made them."""
-    headers = (
+def calls_table(
+    calls: Iterable[Call], steps: Mapping[uuid.UUID, str], with_responses: bool = True, note: str = ""
+) -> Table:
+    """Calls below the workflow or step that made them; `steps` names their steps by id."""
+    headers = [
         "call",
         "agent",
         "attempt",
@@ -110,21 +113,21 @@ def calls_table(calls: Iterable[Call], note: str = "") -> Table:
         "tokens in / out",
         "cost",
         "took",
-        "response",
-    )
-    rows = [
-        [
-            link(f"#{call.ordinal}", "gateway_call_change", call.pk),
+        "error",
+    ]
+    rows = []
+    for call in calls:
+        row = [
+            link(f"{steps.get(call.step_id, call.step_id)} #{call.ordinal}", "gateway_call_change", call.pk),
             call.agent,
             call.attempt,
-            label(call.status, STATUSES.get(call.status, "")),
+            status_label(call.status, STATUSES),
             call.tier,
             call.model,
             f"{call.input_tokens:,} / {call.output_tokens:,}",
             cost_of(call),
             between(call.started_at, call.settled_at),
-            call.error_code or folded_json("show", call.response),
+            call.error_code or NOTHING,
         ]
-        for call in calls
-    ]
-    return Table("Model calls", headers, rows, note)
+        rows.append([*row, folded_json("show", call.response)] if with_responses else row)
+    return Table("Model calls", [*headers, "response"] if with_responses else headers, rows, note)

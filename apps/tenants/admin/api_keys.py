@@ -18,7 +18,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from apps.console.display import code, label, link, moment
+from apps.console.display import code, label, link, moment, status_label
 from apps.console.operations import Operation, confirmed_data, is_confirmed, operation_page, selection
 from apps.console.pages import ReadOnlyAdmin, uuid_of
 from apps.tenants.admin.forms import GRACE, IssueKeyForm, RotateKeyForm
@@ -108,9 +108,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def key(self, api_key: ApiKey) -> str:
         return code(f"{api_key.prefix}…")
 
-    @display(description="state", label=STATES)
+    @display(description="state")
     def state(self, api_key: ApiKey) -> str:
-        return state_of(api_key)
+        return status_label(state_of(api_key), STATES)
 
     def has_issue_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, "issue_apikey")

@@ -15,6 +15,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from apps.console.display import status_label
 from apps.console.operations import Operation, confirmed_data, is_confirmed, operation_page, selection
 from apps.console.pages import ConsoleAdmin
 from apps.console.tables import Table
@@ -47,9 +48,9 @@ class TenantAdmin(ConsoleAdmin):
     actions = ("suspend_selected", "reactivate_selected")
     actions_detail = ("suspend", "reactivate", "issue_key")
 
-    @display(description="status", ordering="status", label={"active": "success", "suspended": "danger"})
+    @display(description="status", ordering="status")
     def state(self, tenant: Tenant) -> str:
-        return tenant.status
+        return status_label(tenant.status, {"active": "success", "suspended": "danger"})
 
     def detail_tables(self, request: HttpRequest, obj: Tenant) -> Sequence[Table]:
         if not self.may(request, "view_apikey"):

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from apps.console.display import mebibytes, seconds
+from apps.console.display import mebibytes, seconds, status_label
 from apps.console.pages import ReadOnlyAdmin
 from apps.workflows.models import Heartbeat
 from apps.workflows.selectors import LIVE_SECONDS
@@ -40,9 +40,12 @@ class HeartbeatAdmin(ReadOnlyAdmin):
         age = ExpressionWrapper(Now() - F("beat_at"), output_field=DurationField())
         return super().get_queryset(request).annotate(age=age)
 
-    @display(description="state", label={"live": "success", "silent": "danger"})
+    @display(description="state")
     def state(self, process: Any) -> str:
-        return "live" if process.age.total_seconds() <= LIVE_SECONDS else "silent"
+        return status_label(
+            "live" if process.age.total_seconds() <= LIVE_SECONDS else "silent",
+            {"live": "success", "silent": "danger"},
+        )
 
     @display(description="serves")
     def serves(self, process: Heartbeat) -> str:

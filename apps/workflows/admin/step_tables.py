@@ -7,9 +7,18 @@ from typing import Any
 
 from django.db.models import Count
 from django.utils import timezone
-from django.utils.safestring import SafeString
 
-from apps.console.display import NOTHING, between, folded, folded_json, label, link, moment, text_block
+from apps.console.display import (
+    NOTHING,
+    between,
+    dollars,
+    folded,
+    folded_json,
+    link,
+    moment,
+    status_label,
+    text_block,
+)
 from apps.console.tables import Table
 from apps.gateway.admin import calls_table
 from apps.workflows.models import Event, Step, StepAttempt, Workflow
@@ -35,10 +44,6 @@ STEP_STATUSES = {
 OUTCOMES = {"failed": "danger", "lost": "danger", "cancelled": ""}
 
 
-def step_label(status: str) -> SafeString:
-    return label(status, STEP_STATUSES.get(status, ""))
-
-
 def tables_of(workflow: Workflow) -> list[Table]:
     """What happened in a run, in a handful of queries whatever its size."""
     counts = dict(workflow.steps.order_by().values_list("status").annotate(Count("pk")))
@@ -58,7 +63,7 @@ def attempts_table(attempts: Sequence[StepAttempt]) -> Table:
         [
             link(attempt.step.key, "workflows_step_change", attempt.step_id),
             attempt.attempt,
-            label(attempt.outcome, OUTCOMES.get(attempt.outcome, "")),
+            status_label(attempt.outcome, OUTCOMES),
             attempt.error_code or NOTHING,
             text_block(attempt.error_message),
             folded("show", attempt.traceback),
@@ -86,7 +91,7 @@ def _step_row(step: Step, with_output: bool) -> list[Any]:
     end = step.finished_at or (timezone.now() if step.status == "running" else None)
     row = [
         link(step.key, "workflows_step_change", step.pk),
-        step_label(step.status),
+        status_label(step.status, STEP_STATUSES),
         step.agent,
         step.tier,
         f"{step.attempt} of {step.max_attempts}",
@@ -100,9 +105,12 @@ def _step_row(step: Step, with_output: bool) -> list[Any]:
 
 def _calls_table(workflow: Workflow) -> Table:
     calls = list(calls_of(workflow).defer("response")[: SHOWN + 1])
-    if len(calls) <= INLINE:
+    with_responses = len(calls) <= INLINE
+    if with_responses:
         calls = list(calls_of(workflow)[:INLINE])
-    return calls_table(calls[:SHOWN], f"The first {SHOWN} calls." if len(calls) > SHOWN else "")
+    made_by = Step.objects.filter(pk__in={call.step_id for call in calls}).only("node", "index")
+    note = f"The first {SHOWN} calls." if len(calls) > SHOWN else ""
+    return calls_table(calls[:SHOWN], {step.pk: step.key for step in made_by}, with_responses, note)
 
 
 def _events_table(workflow: Workflow) -> Table:
@@ -117,6 +125,8 @@ def _told(data: Mapping[str, Any]) -> str:
     key = known.pop("key", None)
     subject = [] if key is None else [key if index is None else f"{key}[{index}]"]
     status = known.pop("status", None)
+    if "cost_usd_micros" in known:
+        known["cost"] = dollars(known.pop("cost_usd_micros"))
     facts = [f"{name} {value}" for name, value in known.items() if value is not None]
     return " ".join([*subject, *([status] if status else []), *([f"({', '.join(facts)})"] if facts else [])])
 

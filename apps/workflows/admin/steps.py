@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
-from apps.console.display import NOTHING, between, code, json_block, link
+from apps.console.display import NOTHING, between, code, json_block, link, status_label
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
 from apps.gateway.admin import calls_table
@@ -79,7 +79,7 @@ class StepAdmin(ReadOnlyAdmin):
     def detail_tables(self, request: HttpRequest, obj: Step) -> Sequence[Table]:
         attempts = list(obj.attempts.select_related("step").order_by("-attempt")[:SHOWN])
         calls = Call.objects.filter(step_id=obj.pk).order_by("ordinal", "started_at")
-        return [attempts_table(attempts), calls_table(calls[:SHOWN])]
+        return [attempts_table(attempts), calls_table(calls[:SHOWN], {obj.pk: obj.key})]
 
     @display(description="step")
     def name(self, step: Step) -> str:
@@ -89,9 +89,9 @@ class StepAdmin(ReadOnlyAdmin):
     def run(self, step: Step) -> str:
         return link(str(step.workflow_id), "workflows_workflow_change", step.workflow_id)
 
-    @display(description="status", label=STEP_STATUSES)
+    @display(description="status")
     def state(self, step: Step) -> str:
-        return step.status
+        return status_label(step.status, STEP_STATUSES)
 
     @display(description="took")
     def took(self, step: Step) -> str:

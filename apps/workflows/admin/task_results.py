@@ -9,7 +9,7 @@ from django_celery_results.models import GroupResult, TaskResult
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from apps.console.display import between, json_block, text_block
+from apps.console.display import between, json_block, status_label, text_block
 from apps.console.filters import DayFilter
 from apps.console.pages import ReadOnlyAdmin
 
@@ -42,9 +42,9 @@ class TaskResultAdmin(ReadOnlyAdmin):
         "trace",
     )
 
-    @display(description="status", ordering="status", label=STATUSES)
+    @display(description="status", ordering="status")
     def state(self, result: TaskResult) -> str:
-        return str(result.status)
+        return status_label(str(result.status), STATUSES)
 
     @display(description="took")
     def took(self, result: TaskResult) -> str:

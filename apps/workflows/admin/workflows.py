@@ -15,7 +15,18 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdo
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from apps.console.display import NOTHING, between, code, dollars, json_block, moment, seconds
+from apps.console.display import (
+    NOTHING,
+    between,
+    code,
+    dollars,
+    json_block,
+    label,
+    link,
+    moment,
+    seconds,
+    status_label,
+)
 from apps.console.filters import IdDayFilter
 from apps.console.operations import Operation, is_confirmed, operation_page, selection
 from apps.console.pages import ReadOnlyAdmin
@@ -57,7 +68,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
     list_defers = ("input", "metadata", "result", "error", "fan_out")
     id_fields = ("pk",)
     searches_text = False
-    search_help_text = "Id of a workflow or its beginning (six digits or more), or of a step or Celery task"
+    search_help_text = "Id of a workflow, step or task, or its start"
     ordering = ("-id",)
     sortable_by = ()
     actions = ("cancel_selected",)
@@ -81,7 +92,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
         ("Input and result", {"fields": ("input_document", "result_document", "metadata_document")}),
         (
             "Times",
-            {"fields": ("created_at", "finished_at", "took", "deadline", "coordination", "api_key")},
+            {"fields": ("created_at", "finished_at", "took", "deadline", "coordination", "submitted_with")},
         ),
     )
 
@@ -107,9 +118,9 @@ class WorkflowAdmin(ReadOnlyAdmin):
     def version(self, workflow: Workflow) -> str:
         return str(workflow.definition)
 
-    @display(description="status", label=STATUSES)
+    @display(description="status")
     def state(self, workflow: Workflow) -> str:
-        return workflow.status
+        return status_label(workflow.status, STATUSES)
 
     @display(description="took")
     def took(self, workflow: Workflow) -> str:
@@ -121,9 +132,9 @@ class WorkflowAdmin(ReadOnlyAdmin):
         spent = dollars(workflow.cost_usd_micros)
         return spent if limit is None else f"{spent} of at most {dollars(limit)}"
 
-    @display(description="degradations", label="warning")
-    def degraded(self, workflow: Workflow) -> str | None:
-        return str(len(workflow.degradations)) if workflow.degradations else None
+    @display(description="degradations")
+    def degraded(self, workflow: Workflow) -> str:
+        return label(str(len(workflow.degradations)), "warning") if workflow.degradations else NOTHING
 
     @display(description="degradations")
     def degradation_list(self, workflow: Workflow) -> str:
@@ -157,6 +168,11 @@ class WorkflowAdmin(ReadOnlyAdmin):
     @display(description="coordination")
     def coordination(self, workflow: Workflow) -> str:
         return f"{seconds(workflow.coordination_seconds)} in all between ready and running"
+
+    @display(description="API key")
+    def submitted_with(self, workflow: Workflow) -> str:
+        key = workflow.api_key
+        return NOTHING if key is None else link(str(key), "tenants_apikey_change", key.pk)
 
     # --- Cancelling ----------------------------------------------------------------------------------------
 
