@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line for agentplatform."""
+"""Django's command line for agentplatform. At a terminal it works on the stack that runs from the same home."""
 
 import os
 import sys
@@ -7,6 +7,9 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from config.stack.running import adopt_into_process
+
+    adopt_into_process()
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

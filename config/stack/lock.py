@@ -16,6 +16,11 @@ class HomeLock:
         self.path = path
         self._descriptor: int | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds it."""
+        return self._descriptor is not None
+
     def take(self) -> None:
         """Raises UsageError, naming the holder's process, when another stack runs on this home."""
         if self._descriptor is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from config.stack import running
 from config.stack.environment import SERVER_VARIABLES, children_environment, is_simulated
 from config.stack.errors import StackError
 from config.stack.layout import CHECKOUT, Layout
@@ -31,7 +32,7 @@ PROCFILE = CHECKOUT / "Procfile"
 SERVER_READY_SECONDS = 120.0  # recovery after a crash reads up to two gigabytes of log
 CRASHING_SECONDS = 5.0
 OWN_FOLDERS = ("logs", "static", "postgres.new")
-OWN_FILES = ("secrets.json", "ports.json", "supervisord.*", "celerybeat-schedule*", "lock")
+OWN_FILES = (running.FILE, "secrets.json", "ports.json", "supervisord.*", "celerybeat-schedule*", "lock")
 
 Server = Postgres | Valkey
 
@@ -100,6 +101,7 @@ class Stack:
             self._prepare_servers()
             self.supervisor.start(self._programs(), self.environment)
             self.start(self.servers)
+            running.remember(self.home, self.environment)
         except BaseException:
             self.close()
             raise
@@ -170,6 +172,8 @@ class Stack:
     def close(self) -> None:
         """End everything, processes before servers, within some fifteen seconds. May be called twice."""
         self.supervisor.stop()
+        if self.lock.is_held:
+            running.forget(self.home)
         self.lock.release()
 
     def erase(self) -> None:
