@@ -99,7 +99,7 @@ class Product:
                     continue
                 if not line:
                     if "event" in fields:
-                        yield fields["id"], fields["event"], json.loads(fields["data"])
+                        yield fields.get("id", ""), fields["event"], json.loads(fields["data"])
                     fields = {}
                     continue
                 name, _, value = line.partition(": ")

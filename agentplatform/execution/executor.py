@@ -7,6 +7,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from agentplatform.agents.agent import Agent, StepContext, StepError
@@ -58,6 +59,11 @@ class ClaimedStep(LeasedStep):
     needs: Mapping[str, Any]
     journal: tuple[Mapping[str, Any], ...]
 
+    @property
+    def key(self) -> str:
+        """How the API names it: the node, and in a fan-out the element."""
+        return self.node if self.index is None else f"{self.node}[{self.index}]"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -102,11 +108,14 @@ class StepStore(Protocol):
 
 
 class Reports(Protocol):
-    """Told about every step a worker starts and ends, so that monitoring sees continued steps too."""
+    """Told about every step a worker starts and ends, and what its models say: for those who watch."""
 
     def started(self, step: ClaimedStep) -> None: ...
 
     def ended(self, step: ClaimedStep, outcome: Outcome, seconds: float) -> None: ...
+
+    def text(self, step: ClaimedStep, delta: str) -> None:
+        """A model has answered `delta` more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,7 @@ class Executor:
             step = self._run_one(step, may_continue=may_continue and not until.has_passed)
 
     def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> ClaimedStep | None:
-        call = CallContext(deadline=Deadline.after(step.seconds_left))
+        call = CallContext(Deadline.after(step.seconds_left), on_text=partial(self._reports.text, step))
         journal = StepJournal(_identity(step), self._calls, step.journal)
         self._reports.started(step)
         started = Deadline.after(0)

@@ -4,46 +4,79 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from apps.workflows.wake import EVENTS_CHANNEL
+from apps.workflows.wake import EVENTS_CHANNEL, TOKENS_CHANNEL
 
 POLL_SECONDS = 1.0
+MOST_DELTAS = 10_000
 
 logger = logging.getLogger(__name__)
 
 
-class EventHub:
-    """Sets an asyncio.Event per waiting stream when its workflow has news. Without Redis, streams poll."""
+class Subscription:
+    """What one stream waits for: `changed` is set when there are events to read or deltas to send."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self.changed = asyncio.Event()
+        self.has_news = True
+        self.deltas: deque[bytes] = deque(maxlen=MOST_DELTAS)
+
+    def take_news(self) -> bool:
+        """Whether there may be events that have not been read."""
+        had_news, self.has_news = self.has_news, False
+        return had_news
+
+    def take_deltas(self) -> list[bytes]:
+        """The deltas that have not been taken yet, as JSON objects."""
+        taken = list(self.deltas)
+        self.deltas.clear()
+        return taken
+
+
+class EventHub:
+    """Hands the news of a workflow to the streams that wait for it. Without Redis, streams poll."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._listener: asyncio.Task[None] | None = None
-        self._connected = False
+        self._pubsub: redis.asyncio.client.PubSub | None = None
 
     @asynccontextmanager
-    async def subscribe(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever the workflow has news, for as long as the block runs."""
+    async def subscribe(self, workflow_id: str) -> AsyncIterator[Subscription]:
+        """The news of one workflow, for as long as the block runs."""
         if self._listener is None or self._listener.done():
             self._listener = asyncio.create_task(self._listen())
-        changed = asyncio.Event()
-        self._waiting[workflow_id].add(changed)
+        subscription = Subscription()
+        self._waiting[workflow_id].add(subscription)
+        await self._follow_tokens(workflow_id)
         try:
-            yield changed
+            yield subscription
         finally:
-            self._waiting[workflow_id].discard(changed)
+            self._waiting[workflow_id].discard(subscription)
             if not self._waiting[workflow_id]:
                 del self._waiting[workflow_id]
+                await self._leave_tokens(workflow_id)
 
     def patience_seconds(self, keep_alive_seconds: float) -> float:
         """How long a stream may wait before it looks for itself."""
-        return keep_alive_seconds if self._connected else POLL_SECONDS
+        return keep_alive_seconds if self._pubsub is not None else POLL_SECONDS
+
+    async def _follow_tokens(self, *workflow_ids: str) -> None:
+        if self._pubsub is not None and workflow_ids:
+            with suppress(RedisError, OSError):
+                await self._pubsub.subscribe(*(TOKENS_CHANNEL + workflow_id for workflow_id in workflow_ids))
+
+    async def _leave_tokens(self, workflow_id: str) -> None:
+        if self._pubsub is not None:
+            with suppress(RedisError, OSError):
+                await self._pubsub.unsubscribe(TOKENS_CHANNEL + workflow_id)
 
     async def _listen(self) -> None:
         while True:
@@ -51,25 +84,35 @@ class EventHub:
                 await self._listen_once()
             except (RedisError, OSError) as error:
                 logger.warning("no wake-ups for event streams (%s); they poll", type(error).__name__)
-            self._connected = False
+            self._pubsub = None
             self._wake_all()
             await asyncio.sleep(1.0)
 
     async def _listen_once(self) -> None:
         client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1.0)
-        async with client, client.pubsub(ignore_subscribe_messages=True) as subscription:
-            await subscription.subscribe(EVENTS_CHANNEL)
-            self._connected = True
+        async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe(EVENTS_CHANNEL)
+            self._pubsub = pubsub
+            await self._follow_tokens(*self._waiting)
             self._wake_all()
             while True:
-                message = await subscription.get_message(timeout=5.0)
+                message = await pubsub.get_message(timeout=5.0)
                 if message is not None:
-                    for workflow_id in message["data"].decode().split(","):
-                        self._wake(workflow_id)
+                    self._hand_out(message["channel"].decode(), message["data"])
+
+    def _hand_out(self, channel: str, data: bytes) -> None:
+        if channel == EVENTS_CHANNEL:
+            for workflow_id in data.decode().split(","):
+                self._wake(workflow_id)
+            return
+        for subscription in self._waiting.get(channel.removeprefix(TOKENS_CHANNEL), ()):
+            subscription.deltas.append(data)
+            subscription.changed.set()
 
     def _wake(self, workflow_id: str) -> None:
-        for changed in self._waiting.get(workflow_id, ()):
-            changed.set()
+        for subscription in self._waiting.get(workflow_id, ()):
+            subscription.has_news = True
+            subscription.changed.set()
 
     def _wake_all(self) -> None:
         for workflow_id in list(self._waiting):

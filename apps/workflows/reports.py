@@ -1,4 +1,4 @@
-"""Task events of steps, so that Flower shows each as a task of its own, hinted or continued."""
+"""What a worker tells of its steps: task events for Flower, and what models say for those who stream a workflow."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from celery import current_task
 
 from agentplatform.execution.executor import ClaimedStep, Outcome
+from apps.workflows.wake import wake
 
 SEND_SECONDS = 0.25
 MOST_WAITING = 10_000
@@ -19,7 +20,7 @@ MOST_WAITING = 10_000
 logger = logging.getLogger(__name__)
 
 
-class TaskEventReports:
+class StepReports:
     """Sends the Celery events of every step, in place of those of the task that carried a hint.
 
     Events are gathered and sent from a thread of their own, each with the time at which it happened: one message
@@ -60,6 +61,9 @@ class TaskEventReports:
                 exception=outcome.failure.code,
                 traceback=outcome.failure.traceback,
             )
+
+    def text(self, step: ClaimedStep, delta: str) -> None:
+        wake.text(str(step.workflow_id), step.key, delta)
 
     def _report(self, kind: str, **fields: Any) -> None:
         self._waiting.append({"type": kind, "timestamp": time.time(), **fields})

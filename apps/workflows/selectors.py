@@ -78,9 +78,19 @@ def steps_of(workflow: Workflow) -> QuerySet[Step]:
     return workflow.steps.order_by("position", "index")
 
 
-def events_after(workflow_id: uuid.UUID, last_event_id: int, limit: int = 500) -> Sequence[Event]:
-    """The run's next events, in the order in which they were committed."""
-    return list(Event.objects.filter(workflow_id=workflow_id, id__gt=last_event_id).order_by("id")[:limit])
+EVENTS_LIMIT = 500
+
+
+def events_after(workflow_id: uuid.UUID, last_event_id: int) -> Sequence[Event]:
+    """The run's next events, at most EVENTS_LIMIT, in the order in which they were committed."""
+    events = Event.objects.filter(workflow_id=workflow_id, id__gt=last_event_id).order_by("id")
+    return list(events[:EVENTS_LIMIT])
+
+
+def ended_status(workflow_id: uuid.UUID) -> str | None:
+    """The status in which the run has ended; None while it has not."""
+    ended = Workflow.objects.filter(pk=workflow_id).exclude(finished_at=None)
+    return ended.values_list("status", flat=True).first()
 
 
 def calls_of(workflow: Workflow) -> QuerySet[Call]:

@@ -1,15 +1,18 @@
-"""Wake-ups over Redis: they only make things sooner. Whoever misses one polls the database."""
+"""Wake-ups and token deltas over Redis: they only make things sooner. Whoever misses one asks the database."""
 
 from __future__ import annotations
 
 import logging
 import threading
 
+import orjson
 import redis
 from django.conf import settings
 
 DISPATCHER_CHANNEL = "agentplatform.dispatcher"
 EVENTS_CHANNEL = "agentplatform.events"
+TOKENS_CHANNEL = "agentplatform.tokens."
+"""Followed by a workflow's id: only those who stream it listen."""
 
 _GATHER_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -23,6 +26,7 @@ class Wake:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending_workflows: set[str] = set()
+        self._pending_text: dict[tuple[str, str], list[str]] = {}
         self._pending_dispatcher = False
         self._something = threading.Event()
         self._thread: threading.Thread | None = None
@@ -37,6 +41,12 @@ class Wake:
         """A workflow has new events."""
         with self._lock:
             self._pending_workflows.add(workflow_id)
+        self._signal()
+
+    def text(self, workflow_id: str, key: str, delta: str) -> None:
+        """A model has answered `delta` more, in the step called `key`."""
+        with self._lock:
+            self._pending_text.setdefault((workflow_id, key), []).append(delta)
         self._signal()
 
     def _signal(self) -> None:
@@ -56,10 +66,14 @@ class Wake:
             with self._lock:
                 workflows, self._pending_workflows = self._pending_workflows, set()
                 dispatcher, self._pending_dispatcher = self._pending_dispatcher, False
+                texts, self._pending_text = self._pending_text, {}
             try:
                 pipeline = client.pipeline(transaction=False)
                 if dispatcher:
                     pipeline.publish(DISPATCHER_CHANNEL, "")
+                for (workflow_id, key), deltas in texts.items():
+                    delta = orjson.dumps({"key": key, "text": "".join(deltas)})
+                    pipeline.publish(TOKENS_CHANNEL + workflow_id, delta)
                 if workflows:
                     pipeline.publish(EVENTS_CHANNEL, ",".join(workflows))
                 pipeline.execute()

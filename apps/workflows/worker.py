@@ -18,7 +18,7 @@ from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.providers.anthropic import AnthropicModel
 from apps.workflows.heartbeat import WorkerHeartbeat
-from apps.workflows.reports import TaskEventReports
+from apps.workflows.reports import StepReports
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 
 running_steps = RunningSteps()
@@ -37,7 +37,7 @@ def executor() -> Executor:
         gateway=gateway(),
         find_agent=registry.find_agent,
         running=running_steps,
-        reports=TaskEventReports(_event_dispatcher),
+        reports=StepReports(_event_dispatcher),
         limits=ContinuationLimits(settings.CONTINUATION_MAX_STEPS, settings.CONTINUATION_MAX_SECONDS),
     )
 

@@ -52,6 +52,19 @@ def test_the_stream_tells_every_step_and_ends(product: Product) -> None:
     assert told == [(f"step_{n}", status) for n in range(10) for status in ("running", "succeeded")]
     resumed = list(product.events(workflow_id, **{"Last-Event-ID": events[5][0]}))
     assert resumed == events[6:]
+    assert [kind for _, kind, _ in product.events(workflow_id, **{"Last-Event-ID": events[-1][0]})] == [
+        "done"
+    ]
+
+
+def test_the_stream_carries_the_models_words_while_they_are_spoken(product: Product) -> None:
+    """Token events, in order, add up to the answer."""
+    product.fault(delay_seconds=1, count=1)
+    workflow_id = product.submit("one_ask", {"calls": 1}, priority="interactive")
+    events = list(product.events(workflow_id))
+    spoken = "".join(data["text"] for _, kind, data in events if kind == "token")
+    assert spoken == product.workflow(workflow_id)["result"]["texts"][0]
+    assert {data["key"] for _, kind, data in events if kind == "token"} == {"step_0"}
 
 
 def test_a_fan_out_is_added_up(product: Product) -> None:

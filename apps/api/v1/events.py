@@ -12,13 +12,12 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from rest_framework.exceptions import APIException
 
-from agentplatform.workflows.statuses import WorkflowStatus
 from apps.api.authentication import authenticate_header
 from apps.api.errors import Problem, as_problem, problem_json
 from apps.api.event_hub import hub
 from apps.database import release_connection
-from apps.workflows.models import Event, Workflow
-from apps.workflows.selectors import events_after, workflows_of
+from apps.workflows.models import Event
+from apps.workflows.selectors import EVENTS_LIMIT, ended_status, events_after, workflows_of
 
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 2_000
@@ -27,7 +26,10 @@ RETRY_MILLISECONDS = 2_000
 async def workflow_events(
     request: HttpRequest, workflow_id: uuid.UUID
 ) -> HttpResponse | StreamingHttpResponse:
-    """`workflow.status` and `step.status` as they are committed, then `done`. Last-Event-ID resumes."""
+    """`workflow.status` and `step.status` as they are committed, `token` as models speak, then `done`.
+
+    Last-Event-ID resumes after an event. Tokens have no id: they are gone once sent, and the result has them all.
+    """
     if request.method not in ("GET", "HEAD"):
         problem = Problem(405, "method_not_allowed", "Events are read with GET.")
         return problem_json(problem)
@@ -44,27 +46,26 @@ async def workflow_events(
 
 async def _stream(workflow_id: uuid.UUID, last_event_id: int) -> AsyncIterator[bytes]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
-    async with hub.subscribe(str(workflow_id)) as changed:
+    async with hub.subscribe(str(workflow_id)) as subscription:
         while True:
-            changed.clear()
-            events = await _in_thread(events_after, workflow_id, last_event_id)
-            for event in events:
-                last_event_id = event.pk
-                yield _encode(event.kind, _data(event), event.pk)
-                if event.kind == "workflow.status" and WorkflowStatus(event.data["status"]).is_terminal:
-                    yield _encode("done", {"status": event.data["status"]}, event.pk)
+            subscription.changed.clear()
+            for delta in subscription.take_deltas():
+                yield b"event: token\ndata: %s\n\n" % delta
+            if subscription.take_news():
+                events, ended_in = await _in_thread(_news, workflow_id, last_event_id)
+                for event in events:
+                    last_event_id = event.pk
+                    yield _encode(event.kind, _data(event), event.pk)
+                if len(events) == EVENTS_LIMIT:
+                    subscription.has_news = True
+                    continue
+                if ended_in is not None:
+                    yield _encode("done", {"status": ended_in}, last_event_id)
                     return
-            if events:
-                continue
             try:
-                await asyncio.wait_for(changed.wait(), hub.patience_seconds(KEEP_ALIVE_SECONDS))
+                await asyncio.wait_for(subscription.changed.wait(), hub.patience_seconds(KEEP_ALIVE_SECONDS))
             except TimeoutError:
-                if await _in_thread(_has_ended, workflow_id) and not await _in_thread(
-                    events_after, workflow_id, last_event_id
-                ):
-                    # Resumed after its last event: there is nothing more to come.
-                    yield _encode("done", {}, last_event_id)
-                    return
+                subscription.has_news = True
                 yield b": keep-alive\n\n"
 
 
@@ -78,8 +79,10 @@ def _authorize(header: str, workflow_id: uuid.UUID) -> None:
         raise Problem(404, "not_found", "There is no such workflow, or it is another tenant's.")
 
 
-def _has_ended(workflow_id: uuid.UUID) -> bool:
-    return Workflow.objects.filter(pk=workflow_id).exclude(finished_at=None).exists()
+def _news(workflow_id: uuid.UUID, last_event_id: int) -> tuple[Sequence[Event], str | None]:
+    """The events after `last_event_id`, and the status in which the run has ended when there are no more to come."""
+    ended_in = ended_status(workflow_id)  # asked first: what is committed in between is then among the events
+    return events_after(workflow_id, last_event_id), ended_in
 
 
 def _last_event_id(request: HttpRequest) -> int:
