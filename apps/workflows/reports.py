@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import current_task
+from celery.utils.time import utcoffset
 
 from agentplatform.execution.executor import ClaimedStep, Outcome
 from apps.workflows.wake import wake
 
 SEND_SECONDS = 0.25
 MOST_WAITING = 10_000
+MOST_IN_MESSAGE = 500
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +74,25 @@ class StepReports:
         while True:
             time.sleep(SEND_SECONDS)
             dispatcher = self._event_dispatcher()
-            if dispatcher is None or not dispatcher.enabled:
+            if dispatcher is None or not dispatcher.enabled or "task" not in (dispatcher.groups or {"task"}):
+                self._waiting.clear()
                 continue
             try:
                 while self._waiting:
-                    event = self._waiting.popleft()
-                    dispatcher.send(event.pop("type"), **event)
+                    self._send(dispatcher, [self._waiting.popleft() for _ in range(self._batch_size())])
             except Exception as error:  # noqa: BLE001 - what fails here is a broker that is away
                 logger.warning("task events are not sent (%s)", type(error).__name__)
+
+    def _batch_size(self) -> int:
+        return min(len(self._waiting), MOST_IN_MESSAGE)
+
+    def _send(self, dispatcher: Any, events: list[dict[str, Any]]) -> None:
+        """One message for many events, as the dispatcher's own `flush` makes it, without its cost for each."""
+        common = {"hostname": dispatcher.hostname, "pid": dispatcher.pid, "utcoffset": utcoffset()}
+        for event in events:
+            event.update(common, clock=dispatcher.clock.forward())
+        with dispatcher.mutex:
+            dispatcher._publish(events, dispatcher.producer, "task.multi")
 
 
 def _task_id(step: ClaimedStep) -> str:

@@ -55,7 +55,8 @@ class Wake:
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._run, name="wake", daemon=True)
                     self._thread.start()
-        self._something.set()
+        if not self._something.is_set():
+            self._something.set()
 
     def _run(self) -> None:
         client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)
