@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -19,12 +20,14 @@ OUTAGE_ERRORS = (OperationalError, InterfaceError)
 """What Django raises when the database cannot be reached, or went away in mid-statement."""
 
 _RETRY_CAP_SECONDS = 2.0
+# A backslash that is itself escaped begins no escape, so pairs of them are passed over.
+_ESCAPED_NUL = re.compile(r"(\\\\)|\\u0000")
 
 
 def to_jsonb(value: Any) -> str:
     """JSON text that PostgreSQL takes as jsonb: it has no place for U+0000, so that is left out."""
     text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-    return text.replace("\\u0000", "") if "\\u0000" in text else text
+    return _ESCAPED_NUL.sub(r"\1", text) if "\\u0000" in text else text
 
 
 def from_jsonb(value: str | None) -> Any:
