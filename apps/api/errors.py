@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -30,6 +30,11 @@ class FieldError:
 
     def to_json(self) -> dict[str, str]:
         return {"pointer": self.pointer, "detail": self.detail}
+
+
+def json_pointer(*path: str | int) -> str:
+    """The JSON Pointer (RFC 6901) of a path of names and indexes."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
 class Problem(exceptions.APIException):
@@ -106,6 +111,8 @@ def as_problem(error: Exception) -> Problem:
             return Problem(401, "invalid_api_key", str(error.detail))
         case Http404() | exceptions.NotFound():
             return Problem(404, "not_found", "There is no such thing here, or it is another tenant's.")
+        case SuspiciousOperation():
+            return Problem(400, "bad_request", "The request has more parameters than are read; send fewer.")
         case PermissionDenied():
             return Problem(403, "forbidden", "This key may not do that.")
         case exceptions.MethodNotAllowed() | exceptions.UnsupportedMediaType() | exceptions.NotAcceptable():
@@ -128,14 +135,16 @@ def _field_errors(detail: Any, pointer: str = "") -> list[FieldError]:
         return [
             error
             for name, inner in detail.items()
-            for error in _field_errors(inner, pointer if name == "non_field_errors" else f"{pointer}/{name}")
+            for error in _field_errors(
+                inner, pointer if name == "non_field_errors" else pointer + json_pointer(name)
+            )
         ]
     if isinstance(detail, list):
         nested = all(isinstance(item, Mapping) for item in detail)
         return [
             error
             for index, item in enumerate(detail)
-            for error in _field_errors(item, f"{pointer}/{index}" if nested else pointer)
+            for error in _field_errors(item, pointer + json_pointer(index) if nested else pointer)
         ]
     return [FieldError(pointer, str(detail))]
 

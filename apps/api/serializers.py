@@ -30,6 +30,15 @@ class StrictIntegerField(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
+class StrictBooleanField(serializers.BooleanField):
+    """true or false; a number or a string that stands for one is refused."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise serializers.ValidationError("true or false is needed.")
+        return data
+
+
 class StrictCharField(serializers.CharField):
     """A string; a number or a boolean is refused."""
 

@@ -19,9 +19,9 @@ DEFAULT_QUEUE = "standard"
 
 
 class InvalidSubmission(ValueError):
-    """What was sent cannot be run. `errors` are (JSON Pointer into the body, what to do about it)."""
+    """What was sent cannot be run. `errors` are (path into the body, what to do about it)."""
 
-    def __init__(self, errors: list[tuple[str, str]]) -> None:
+    def __init__(self, errors: list[tuple[tuple[str | int, ...], str]]) -> None:
         super().__init__("; ".join(detail for _, detail in errors))
         self.errors = errors
 
@@ -60,11 +60,11 @@ def _definition(type_: str | None, workflow_input: Mapping[str, Any]) -> Workflo
                 [definition_by_id(definition.pk) for definition in stored.values()], workflow_input
             )
         except Unclassifiable as error:
-            raise InvalidSubmission([("/type", str(error))]) from error
+            raise InvalidSubmission([(("type",), str(error))]) from error
         return stored[chosen.type]
     if type_ not in stored:
         known = ", ".join(sorted(stored))
-        raise InvalidSubmission([("/type", f"There is no definition '{type_}'; known are: {known}.")])
+        raise InvalidSubmission([(("type",), f"There is no definition '{type_}'; known are: {known}.")])
     return stored[type_]
 
 
@@ -72,15 +72,11 @@ def _check_input(definition: Definition, workflow_input: Mapping[str, Any]) -> N
     validator = Draft202012Validator(dict(definition.input_schema))
     errors = sorted(validator.iter_errors(workflow_input), key=lambda error: list(error.absolute_path))
     if errors:
-        raise InvalidSubmission([(_pointer(error), _explain(error)) for error in errors[:20]])
+        raise InvalidSubmission([(("input", *error.absolute_path), _explain(error)) for error in errors[:20]])
     try:
         coordinator.plan(definition, workflow_input)
     except DefinitionError as error:
-        raise InvalidSubmission([("/input", str(error))]) from error
-
-
-def _pointer(error: ValidationError) -> str:
-    return "/".join(["/input", *(str(part) for part in error.absolute_path)])
+        raise InvalidSubmission([(("input",), str(error))]) from error
 
 
 def _explain(error: ValidationError) -> str:

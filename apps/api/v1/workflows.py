@@ -18,9 +18,15 @@ from rest_framework.views import APIView
 
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from apps.api.authentication import principal_of
-from apps.api.errors import FieldError, Problem
-from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, page_of
-from apps.api.serializers import ObjectField, StrictCharField, StrictIntegerField, StrictSerializer
+from apps.api.errors import FieldError, Problem, json_pointer
+from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
+from apps.api.serializers import (
+    ObjectField,
+    StrictBooleanField,
+    StrictCharField,
+    StrictIntegerField,
+    StrictSerializer,
+)
 from apps.tenants.models import Tenant
 from apps.workflows.models import Workflow
 from apps.workflows.selectors import steps_of, workflows_of
@@ -51,7 +57,7 @@ class SubmissionSerializer(StrictSerializer):
         required=False, max_digits=12, decimal_places=6, min_value=Decimal("0.000001")
     )
     metadata = ObjectField(required=False)
-    dry_run = serializers.BooleanField(default=False)
+    dry_run = StrictBooleanField(default=False)
 
     def validate_metadata(self, value: dict[str, Any]) -> dict[str, Any]:
         if len(str(value)) > MAX_METADATA_BYTES:
@@ -198,13 +204,13 @@ class WorkflowsView(APIView):
     )
     def get(self, request: Request) -> Response:
         workflows = workflows_of(tenant_of(request))
-        wanted = request.query_params.get("status")
+        wanted = text_parameter(request, "status")
         if wanted:
             if wanted not in set(WorkflowStatus):
                 known = ", ".join(WorkflowStatus)
-                raise Problem(400, "invalid_parameter", f"'{wanted}' is no status; known are: {known}.")
+                raise bad_parameter("status", f"must be one of: {known}")
             workflows = workflows.filter(status=wanted)
-        type_ = request.query_params.get("type")
+        type_ = text_parameter(request, "type")
         if type_:
             workflows = workflows.filter(definition__type=type_)
         pages = KeysetPagination()
@@ -249,7 +255,7 @@ def _submission(data: dict[str, Any]) -> Submission:
             422,
             "invalid_input",
             "The submission cannot be run as it is; see errors, and GET /api/v1/definitions/ for what each takes.",
-            errors=[FieldError(pointer, detail) for pointer, detail in error.errors],
+            errors=[FieldError(json_pointer(*path), detail) for path, detail in error.errors],
         ) from error
 
 
