@@ -61,12 +61,21 @@ class KeysetPagination(BasePagination):
     def _limit(self, text: str | None) -> int:
         if text is None:
             return DEFAULT_LIMIT
-        if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
-            raise _bad_parameter("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
+        if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= MAX_LIMIT:
+            raise bad_parameter("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
         return int(text)
 
 
-def _bad_parameter(name: str, what: str) -> Problem:
+def text_parameter(request: Request, name: str) -> str | None:
+    """The query parameter `name`; None without one. Raises a 400 Problem for text that no column can hold."""
+    text = request.query_params.get(name)
+    if text and "\x00" in text:
+        raise bad_parameter(name, "holds the character U+0000, which nothing here does")
+    return text or None
+
+
+def bad_parameter(name: str, what: str) -> Problem:
+    """The 400 for a query parameter; `what` goes on from its name."""
     detail = f"The query parameter '{name}' {what}."
     return Problem(400, "invalid_parameter", detail, errors=[FieldError(f"?{name}", detail)])
 
@@ -79,4 +88,4 @@ def _decode(cursor: str) -> uuid.UUID:
     try:
         return uuid.UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
     except (ValueError, binascii.Error):
-        raise _bad_parameter("cursor", "is not one that a page returned") from None
+        raise bad_parameter("cursor", "is not one that a page returned") from None

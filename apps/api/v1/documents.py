@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.api.errors import Problem
-from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, page_of
+from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, page_of, text_parameter
 from apps.api.serializers import ObjectField, StrictCharField, StrictSerializer
 from apps.api.v1.workflows import tenant_of
 from apps.knowledge.models import Document
@@ -73,7 +73,7 @@ class DocumentsView(APIView):
     )
     def get(self, request: Request) -> Response:
         documents = Document.objects.of(tenant_of(request)).defer("content")
-        external_id = request.query_params.get("external_id")
+        external_id = text_parameter(request, "external_id")
         if external_id:
             documents = documents.filter(external_id=external_id)
         pages = KeysetPagination()
