@@ -162,7 +162,14 @@ def workflow_plan(submission: Submission) -> list[PlannedStep]:
         attempts = spec.max_attempts or queue.max_attempts
         count = counts.get(spec.key)
         planned.append(
-            PlannedStep(spec.key, spec.agent, spec.tier, target.model, count, worst * attempts * (count or 1))
+            PlannedStep(
+                spec.key,
+                spec.agent,
+                spec.tier,
+                target.model,
+                count,
+                worst * attempts * (1 if count is None else count),
+            )
         )
     return planned
 

@@ -84,3 +84,13 @@ skips = registry.define(
         result="last",
     )
 )
+each = registry.define(
+    Definition(
+        type="each",
+        title="Each element",
+        description="Does nothing for each element of the input's list.",
+        input_schema=ANY_OBJECT,
+        steps=(StepSpec(key="one", agent="noop", for_each="input.items", tier=Tier.FAST),),
+        result="one",
+    )
+)
