@@ -173,7 +173,7 @@ class WorkflowsView(APIView):
     def post(self, request: Request) -> Response:
         serializer = SubmissionSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        submission = _submission(serializer.validated_data)
+        submission = submission_of(serializer.validated_data)
         if serializer.validated_data["dry_run"]:
             return Response(_plan(submission))
         try:
@@ -233,7 +233,8 @@ class WorkflowCancelView(APIView):
         return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
 
 
-def _submission(data: dict[str, Any]) -> Submission:
+def submission_of(data: dict[str, Any]) -> Submission:
+    """The submission that validated data ask for. Raises a 422 Problem."""
     max_cost_usd = data.get("max_cost_usd")
     try:
         return submission_make(
