@@ -95,7 +95,8 @@ class Bars:
     def __init__(self, progress: Progress, titles: Sequence[str]) -> None:
         self.progress = progress
         self.tasks = [
-            progress.add_task(escape(title), total=None, doing="submitting", cost=0.0) for title in titles
+            progress.add_task(escape(title), total=None, steps="", doing="submitting", cost=0.0)
+            for title in titles
         ]
 
     def show(self, index: int, view: WorkflowView) -> None:
@@ -103,6 +104,7 @@ class Bars:
             self.tasks[index],
             total=view.steps_total,
             completed=view.steps_total if view.finished else view.steps_ended,
+            steps=f"{view.steps_ended}/{view.steps_total}",
             doing=view.doing,
             cost=view.cost_usd_micros / 1_000_000,
         )
@@ -136,7 +138,7 @@ def board(console: Console, titles: Sequence[str]) -> Iterator[Board]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total}"),
+        TextColumn("{task.fields[steps]}"),
         TextColumn("${task.fields[cost]:.6f}"),
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[doing]}"),
@@ -150,7 +152,7 @@ def show_outcome(console: Console, view: WorkflowView) -> None:
     if not view.has_result:
         console.print(f"[red]{escape(view.problem)}[/red]")
     elif view.answer:
-        console.print(escape(view.answer))
+        console.print(view.answer, markup=False, highlight=False)
     else:
         console.print_json(data=view.data["result"])
     for source in view.sources:

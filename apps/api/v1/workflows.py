@@ -75,11 +75,11 @@ class PlannedStepSerializer(serializers.Serializer):
     key = serializers.CharField()
     agent = serializers.CharField()
     tier = serializers.CharField()
-    model = serializers.CharField()
+    model = serializers.CharField(allow_null=True, help_text="null when it calls none.")
     count = serializers.IntegerField(
         allow_null=True, help_text="How many; null where only the run will tell."
     )
-    worst_case_cost_usd_micros = serializers.IntegerField()
+    worst_case_cost_usd_micros = serializers.IntegerField(allow_null=True)
 
 
 class PlanSerializer(serializers.Serializer):
@@ -88,7 +88,9 @@ class PlanSerializer(serializers.Serializer):
     type = serializers.CharField()
     version = serializers.IntegerField()
     steps = PlannedStepSerializer(many=True)
-    worst_case_cost_usd_micros = serializers.IntegerField()
+    worst_case_cost_usd_micros = serializers.IntegerField(
+        allow_null=True, help_text="null where only the run will tell how many steps there are."
+    )
 
 
 class StepSerializer(serializers.Serializer):
@@ -269,12 +271,13 @@ def _idempotency_key(request: Request) -> str | None:
 
 def _plan(submission: Submission) -> Any:
     steps = workflow_plan(submission)
+    costs = [step.worst_case_cost_usd_micros for step in steps]
     return PlanSerializer(
         {
             "type": submission.definition.type,
             "version": submission.definition.version,
             "steps": steps,
-            "worst_case_cost_usd_micros": sum(step.worst_case_cost_usd_micros for step in steps),
+            "worst_case_cost_usd_micros": None if None in costs else sum(cost or 0 for cost in costs),
         }
     ).data
 
