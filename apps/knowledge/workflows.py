@@ -35,9 +35,10 @@ answer_question = registry.define(
                 needs=("classify", "retrieve"),
                 tier=Tier.BALANCED,
                 estimated_tokens=2_500,
-                # Six passages with title and heading, and the question: 2,800 characters each, of four bytes.
-                max_input_tokens=80_000,
-                max_output_tokens=ANSWER_MAX_TOKENS,
+                # Six passages with title and heading, and the question: 2,800 characters each, of four bytes; an
+                # empty answer is asked for once more.
+                max_input_tokens=2 * 80_000,
+                max_output_tokens=2 * ANSWER_MAX_TOKENS,
             ),
         ),
         result="answer",
