@@ -51,13 +51,14 @@ class AnswerQuestion:
             )
             return {"answer": "The knowledge base says nothing about this question.", "sources": []}
         kind = (step.needs["classify"] or {}).get("kind", "explanation")
-        response = step.complete(
-            _prompt(step.input["question"], passages, QUESTION_KINDS[kind]),
-            system=_ANSWER_SYSTEM,
-            max_tokens=ANSWER_MAX_TOKENS,
-        )
+        prompt = _prompt(step.input["question"], passages, QUESTION_KINDS[kind])
+        response = step.complete(prompt, system=_ANSWER_SYSTEM, max_tokens=ANSWER_MAX_TOKENS)
         if not response.text.strip():
-            raise StepError("empty_answer", "The model answered with no text.", transient=True)
+            # A new request: the same one would be replayed, empty as it is, on every attempt.
+            again = f"{prompt}\nAnswer with at least one sentence."
+            response = step.complete(again, system=_ANSWER_SYSTEM, max_tokens=ANSWER_MAX_TOKENS)
+        if not response.text.strip():
+            raise StepError("empty_answer", "The model answered twice with no text; ask in other words.")
         if response.stop_reason == "max_tokens":
             step.degradations.append(Degradation("answer_cut", "The answer reached its limit of tokens."))
         return {"answer": response.text, "sources": _sources(response.text, passages)}

@@ -38,3 +38,7 @@ class Interrupted(ModelError):
 
 class UnknownPrice(ModelError):
     """There is no price for the model: a call that cannot be paid for is not made."""
+
+
+class CostLimitReached(ModelError):
+    """The call could cost more than its workflow may still spend: it is not made."""

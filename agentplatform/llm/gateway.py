@@ -76,6 +76,7 @@ class _Journaled:
             tier=request.tier.value,
             provider=target.provider,
             model=target.model,
+            worst_case_usd_micros=_worst_case_usd_micros(request, target),
         )
         return self._inner.complete(_Planned(request, call), context)
 
@@ -89,7 +90,6 @@ class _Metered:
 
     def complete(self, planned: _Planned, context: CallContext) -> ModelResponse:
         call = planned.call
-        cost_usd_micros(call.model, Usage(), provider=call.provider)  # refuses what cannot be priced
         if context.deadline.has_passed or context.is_interrupted:
             raise Interrupted("deadline_exceeded", "No time was left for the call.", transient=True)
         context.model = call.model
@@ -101,6 +101,12 @@ class _Metered:
             raise
         self._journal.settle(_settled(call, response))
         return response
+
+
+def _worst_case_usd_micros(request: ModelRequest, target: ProviderModel) -> int:
+    """The most that the call can cost; raises UnknownPrice for what cannot be priced, before it is made."""
+    usage = Usage(input_tokens=request.input_bound_tokens, output_tokens=request.max_tokens)
+    return cost_usd_micros(target.model, usage, provider=target.provider)
 
 
 def _settled(call: StartedCall, response: ModelResponse) -> Settlement:

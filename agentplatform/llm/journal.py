@@ -25,7 +25,10 @@ class StepIdentity:
 
 @dataclass(frozen=True, slots=True)
 class StartedCall:
-    """A call about to be made: the `ordinal`-th of its step, known by the hash of its request."""
+    """A call about to be made: the `ordinal`-th of its step, known by the hash of its request.
+
+    `worst_case_usd_micros` is what it costs if every byte of it is a token and every token it may answer is used.
+    """
 
     step: StepIdentity
     ordinal: int
@@ -33,6 +36,7 @@ class StartedCall:
     tier: str
     provider: str
     model: str
+    worst_case_usd_micros: int
     call_id: uuid.UUID = field(default_factory=uuid7)
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +81,7 @@ class CallStore(Protocol):
     """Where calls are kept."""
 
     def start(self, call: StartedCall) -> None:
-        """Writes that `call` is about to be made."""
+        """Writes that `call` is about to be made. Raises CostLimitReached when it must not be."""
 
     def settle(self, settlements: Iterable[Settlement]) -> None:
         """Settles calls durably, each once by its id; settling again changes nothing."""

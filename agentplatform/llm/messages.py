@@ -10,6 +10,9 @@ from typing import Any, Self
 
 from agentplatform.llm.tiers import Tier
 
+OVERHEAD_TOKENS = 500
+"""What a provider adds to a prompt on its own account, tools included, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
@@ -23,10 +26,20 @@ class ModelRequest:
     stop_sequences: tuple[str, ...] = ()
 
     @property
+    def canonical(self) -> bytes:
+        """The request as canonical JSON in UTF-8."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.encode()
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 over the canonical JSON: the same request, byte for byte."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hashlib.sha256(self.canonical).hexdigest()
+
+    @property
+    def input_bound_tokens(self) -> int:
+        """More input tokens than it can be: a token is at least a byte, and the JSON adds what a model wraps it in."""
+        return len(self.canonical) + OVERHEAD_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class StepSpec:
     `needs` names the steps whose outputs it reads. `for_each` ("input.items" or "plan.queries") runs it once
     for every element of that list. `on_failure` says what a step that has given up means for its workflow:
     "fail" ends it, "skip" goes on and labels the result. `estimated_tokens` is charged at admission.
+    `max_input_tokens` and `max_output_tokens` are the most that its model calls take in one attempt, all together;
+    both 0 for a step that calls no model. They make the worst case that a dry run shows.
     """
 
     key: str
@@ -41,6 +43,8 @@ class StepSpec:
     for_each: str | None = None
     tier: Tier = Tier.BALANCED
     estimated_tokens: int = MINIMUM_STEP_TOKENS
+    max_input_tokens: int = 0
+    max_output_tokens: int = 0
     max_attempts: int | None = None
     timeout_seconds: int | None = None
     on_failure: str = "fail"

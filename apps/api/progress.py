@@ -50,15 +50,29 @@ class WorkflowView:
         return int(self.data.get("cost_usd_micros") or 0)
 
     @property
+    def has_result(self) -> bool:
+        """Whether it ended with a result, whole or with parts missing."""
+        return self.data["status"] in ("succeeded", "partial")
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The result; empty when there is none, or it is no object."""
+        result = self.data.get("result")
+        return result if isinstance(result, dict) else {}
+
+    @property
     def answer(self) -> str:
-        return str((self.data.get("result") or {}).get("answer", ""))
+        return str(self.result.get("answer") or "")
 
     @property
     def sources(self) -> list[str]:
         """Where the answer comes from, each place once: the heading's path, which begins with the title."""
-        listed = (self.data.get("result") or {}).get("sources") or []
-        places = (str(source.get("heading") or source.get("title") or "") for source in listed)
-        return list(dict.fromkeys(places))
+        listed = self.result.get("sources")
+        sources = (
+            [source for source in listed if isinstance(source, dict)] if isinstance(listed, list) else []
+        )
+        places = (str(source.get("heading") or source.get("title") or "") for source in sources)
+        return list(dict.fromkeys(place for place in places if place))
 
     @property
     def problem(self) -> str:
@@ -81,7 +95,8 @@ class Bars:
     def __init__(self, progress: Progress, titles: Sequence[str]) -> None:
         self.progress = progress
         self.tasks = [
-            progress.add_task(escape(title), total=None, doing="submitting", cost=0.0) for title in titles
+            progress.add_task(escape(title), total=None, steps="", doing="submitting", cost=0.0)
+            for title in titles
         ]
 
     def show(self, index: int, view: WorkflowView) -> None:
@@ -89,6 +104,7 @@ class Bars:
             self.tasks[index],
             total=view.steps_total,
             completed=view.steps_total if view.finished else view.steps_ended,
+            steps=f"{view.steps_ended}/{view.steps_total}",
             doing=view.doing,
             cost=view.cost_usd_micros / 1_000_000,
         )
@@ -108,8 +124,9 @@ class Lines:
         state = f"{view.steps_ended}/{view.steps_total} {view.doing}"
         if self.latest.get(index) != state:
             self.latest[index] = state
-            cost = f"${view.cost_usd_micros / 1_000_000:.6f}"
-            self.console.print(f"  {self.titles[index]}  {state}  {cost}", markup=False)
+            self.console.print(
+                f"  {self.titles[index]}  {state}  {dollars(view.cost_usd_micros)}", markup=False
+            )
 
 
 @contextmanager
@@ -121,13 +138,32 @@ def board(console: Console, titles: Sequence[str]) -> Iterator[Board]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total}"),
+        TextColumn("{task.fields[steps]}"),
         TextColumn("${task.fields[cost]:.6f}"),
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[doing]}"),
     )
     with Progress(*columns, console=console) as progress:
         yield Bars(progress, [shortened(title, console.width) for title in titles])
+
+
+def show_outcome(console: Console, view: WorkflowView) -> None:
+    """What came of a workflow: the answer with its sources, or the result, or what went wrong; and the cost."""
+    if not view.has_result:
+        console.print(f"[red]{escape(view.problem)}[/red]")
+    elif view.answer:
+        console.print(view.answer, markup=False, highlight=False)
+    else:
+        console.print_json(data=view.data["result"])
+    for source in view.sources:
+        console.print(f"[dim]  source: {escape(source)}[/dim]")
+    for degradation in view.data.get("degradations") or []:
+        console.print(f"[yellow]  {escape(str(degradation.get('message') or degradation))}[/yellow]")
+    console.print(f"[dim]  cost: {dollars(view.cost_usd_micros)}[/dim]")
+
+
+def dollars(usd_micros: int) -> str:
+    return f"${usd_micros / 1_000_000:.6f}"
 
 
 def shortened(title: str, width: int) -> str:

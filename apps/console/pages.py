@@ -101,6 +101,11 @@ class ConsoleAdmin(ModelAdmin):
             *self.get_actions(request),
         }:
             raise PermissionDenied
+        if request.POST.get("select_across", "0") != "0":
+            # Operations are for what was chosen and is named on the page that asks, not for all that match.
+            chosen = request.POST.copy()
+            chosen["select_across"] = "0"
+            request.POST = chosen  # type: ignore[assignment]
         return super().changelist_view(request, extra_context)
 
     def render_change_form(

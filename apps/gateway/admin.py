@@ -27,7 +27,6 @@ class CallAdmin(ReadOnlyAdmin):
         "task_type",
         "agent",
         "state",
-        "tier",
         "model",
         "tokens",
         "cost",

@@ -16,7 +16,7 @@ class Call(models.Model):
     class Status(models.TextChoices):
         STARTED = "started"  # sent, or about to be
         SETTLED = "settled"  # answered and paid for
-        FAILED = "failed"  # the provider refused it; nothing was billed
+        FAILED = "failed"  # refused, or broken off: then what had been billed by then is in the ledger
         UNKNOWN = "unknown"  # its worker was lost: what it cost is not known
 
     id = models.UUIDField(primary_key=True, editable=False)

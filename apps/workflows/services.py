@@ -18,11 +18,11 @@ from agentplatform.llm.messages import Usage
 from agentplatform.llm.pricing import cost_usd_micros
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import CancelRequested, Decision, Event
-from agentplatform.workflows.definition import Definition
+from agentplatform.workflows.definition import Definition, StepSpec
 from apps.database import call_function, to_jsonb
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.encoding import decision_to_json
-from apps.workflows.models import Workflow, WorkflowDefinition
+from apps.workflows.models import QueueConfig, Workflow, WorkflowDefinition
 from apps.workflows.selectors import definition_by_id, queue_config, run_state
 from apps.workflows.wake import wake
 
@@ -138,40 +138,36 @@ def workflow_decide(workflow_id: uuid.UUID, event: Event) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step that a submission would run: `count` is None where it is known only later."""
+    """A step that a submission would run.
+
+    `model` is None when it calls none; `count` and the worst case are None where only the run will tell how many.
+    """
 
     key: str
     agent: str
     tier: str
-    model: str
+    model: str | None
     count: int | None
-    worst_case_cost_usd_micros: int
+    worst_case_cost_usd_micros: int | None
 
 
 def workflow_plan(submission: Submission) -> list[PlannedStep]:
-    """What a submission would run, and the most that each step could cost if every attempt used all it may."""
+    """What a submission would run, and the most that each step could cost if all its attempts used all they may."""
     definition = definition_by_id(submission.definition.pk)
     _, decision = coordinator.plan(definition, submission.input)
     counts = {expansion.node: expansion.count for expansion in decision.expand}
     queue = queue_config(submission.queue)
-    planned = []
-    for spec in definition.steps:
-        target = DEFAULT_TIERS[spec.tier]
-        # Every estimated token as the dearest it could be: an output token.
-        worst = cost_usd_micros(target.model, Usage(output_tokens=spec.estimated_tokens))
-        attempts = spec.max_attempts or queue.max_attempts
-        count = counts.get(spec.key)
-        planned.append(
-            PlannedStep(
-                spec.key,
-                spec.agent,
-                spec.tier,
-                target.model,
-                count,
-                worst * attempts * (1 if count is None else count),
-            )
-        )
-    return planned
+    return [_planned(spec, counts.get(spec.key), queue) for spec in definition.steps]
+
+
+def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedStep:
+    target = DEFAULT_TIERS[spec.tier]
+    usage = Usage(input_tokens=spec.max_input_tokens, output_tokens=spec.max_output_tokens)
+    calls_a_model = usage != Usage()
+    attempt = cost_usd_micros(target.model, usage, provider=target.provider) if calls_a_model else 0
+    worst_case = None if count is None else attempt * count * (spec.max_attempts or queue.max_attempts)
+    model = target.model if calls_a_model else None
+    return PlannedStep(spec.key, spec.agent, spec.tier, model, count, worst_case)
 
 
 def _apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:

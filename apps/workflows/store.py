@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from agentplatform.execution.executor import ClaimedStep, FinishReply, LeasedStep, Outcome
+from agentplatform.llm.errors import CostLimitReached
 from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
 from agentplatform.workflows.coordinator import Decision, apply, claimed
 from agentplatform.workflows.statuses import StepStatus
@@ -89,12 +90,18 @@ class DatabaseCallStore:
     """Keeps the journal of calls in `gateway_call`."""
 
     def start(self, call: StartedCall) -> None:
-        document = to_jsonb(call.to_json())
-        until_answered(
-            lambda: call_function("gateway_start_call", [document], ["jsonb"]),
+        arguments = [call.step.workflow_id, to_jsonb(call.to_json())]
+        ((may_be_made,),) = until_answered(
+            lambda: call_function("workflows_start_call", arguments, ["uuid", "jsonb"]),
             what="start of a call",
             give_up_after_seconds=OUTAGE_PATIENCE_SECONDS,
         )
+        if not may_be_made:
+            raise CostLimitReached(
+                "max_cost_exceeded",
+                "The worst case of the next call would take the workflow over its max_cost_usd; submit it with more.",
+                transient=False,
+            )
 
     def settle(self, settlements: Iterable[Settlement]) -> None:
         settled = list(settlements)

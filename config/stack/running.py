@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ NAMES = (
     "ANTHROPIC_BASE_URL",
     "AGENTPLATFORM_SIMULATOR",
     "AGENTPLATFORM_EXTRA_APPS",
+    "PYTHONPATH",
     "PORT",
     "FLOWER_PORT",
     "SIMULATOR_PORT",
@@ -48,5 +50,8 @@ def adopt(environment: MutableMapping[str, str]) -> None:
 
 
 def adopt_into_process() -> None:
-    """`adopt` for this process."""
+    """`adopt` for this process, which also imports from where the stack does."""
     adopt(os.environ)
+    for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if folder not in sys.path:
+            sys.path.append(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from apps.api.progress import Board, WorkflowView, board
+from apps.api.progress import Board, WorkflowView, board, dollars, show_outcome
 from config.stack.api import Api, ApiError
 from config.stack.layout import CHECKOUT
 
@@ -33,7 +33,8 @@ def run(base_url: str, tenant_key: str, console: Console, questions: tuple[str, 
     with board(console, questions) as shown:
         done = ask(api, shown, questions)
     for question, view in zip(questions, done, strict=True):
-        show_answer(console, question, view)
+        console.print(f"\n[bold]{escape(question)}[/bold]")
+        show_outcome(console, view)
     total = sum(view.cost_usd_micros for view in done)
     succeeded = sum(view.succeeded for view in done)
     console.print(f"{succeeded} of {len(done)} questions answered, {dollars(total)} in all.")
@@ -101,19 +102,3 @@ def follow(api: Api, shown: Board, index: int, submitted: dict[str, str]) -> Wor
         if view.finished:
             break
     return view
-
-
-def show_answer(console: Console, question: str, view: WorkflowView) -> None:
-    """Question, answer, sources and cost, or what went wrong."""
-    console.print(f"\n[bold]{escape(question)}[/bold]")
-    if not view.succeeded:
-        console.print(f"[red]{escape(view.problem)}[/red]")
-        return
-    console.print(escape(view.answer))
-    for source in view.sources:
-        console.print(f"[dim]  source: {escape(source)}[/dim]")
-    console.print(f"[dim]  cost: {dollars(view.cost_usd_micros)}[/dim]")
-
-
-def dollars(usd_micros: int) -> str:
-    return f"${usd_micros / 1_000_000:.6f}"

@@ -125,6 +125,18 @@ def test_a_cancelled_call_is_broken_off_and_paid_for(product: Product) -> None:
     assert broken_invariants(product) == {}
 
 
+def test_a_workflow_does_not_start_a_call_that_could_take_it_over_its_limit(product: Product) -> None:
+    """The step fails with what to do about it, and nothing was bought."""
+    workflow_id = product.submit("one_ask", {"calls": 1}, max_cost_usd="0.000001")
+    workflow = product.finished(workflow_id)
+    assert workflow["status"] == "failed"
+    assert workflow["error"]["code"] == "max_cost_exceeded"
+    assert workflow["cost_usd_micros"] == 0
+    assert product.calls()["total"] == 0
+    generous = product.finished(product.submit("one_ask", {"calls": 1}, max_cost_usd="1"))
+    assert generous["status"] == "succeeded"
+
+
 def test_a_deadline_ends_a_run_that_takes_too_long(product: Product) -> None:
     """The run ends as failed at its deadline, and says so."""
     workflow_id = product.submit("one_sleep", {"seconds": 30}, deadline_seconds=2)

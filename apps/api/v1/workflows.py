@@ -81,11 +81,11 @@ class PlannedStepSerializer(serializers.Serializer):
     key = serializers.CharField()
     agent = serializers.CharField()
     tier = serializers.CharField()
-    model = serializers.CharField()
+    model = serializers.CharField(allow_null=True, help_text="null when it calls none.")
     count = serializers.IntegerField(
         allow_null=True, help_text="How many; null where only the run will tell."
     )
-    worst_case_cost_usd_micros = serializers.IntegerField()
+    worst_case_cost_usd_micros = serializers.IntegerField(allow_null=True)
 
 
 class PlanSerializer(serializers.Serializer):
@@ -94,7 +94,9 @@ class PlanSerializer(serializers.Serializer):
     type = serializers.CharField()
     version = serializers.IntegerField()
     steps = PlannedStepSerializer(many=True)
-    worst_case_cost_usd_micros = serializers.IntegerField()
+    worst_case_cost_usd_micros = serializers.IntegerField(
+        allow_null=True, help_text="null where only the run will tell how many steps there are."
+    )
 
 
 class StepSerializer(serializers.Serializer):
@@ -179,7 +181,7 @@ class WorkflowsView(APIView):
     def post(self, request: Request) -> Response:
         serializer = SubmissionSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        submission = _submission(serializer.validated_data)
+        submission = submission_of(serializer.validated_data)
         if serializer.validated_data["dry_run"]:
             return Response(_plan(submission))
         try:
@@ -239,7 +241,8 @@ class WorkflowCancelView(APIView):
         return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
 
 
-def _submission(data: dict[str, Any]) -> Submission:
+def submission_of(data: dict[str, Any]) -> Submission:
+    """The submission that validated data ask for. Raises a 422 Problem."""
     max_cost_usd = data.get("max_cost_usd")
     try:
         return submission_make(
@@ -274,12 +277,13 @@ def _idempotency_key(request: Request) -> str | None:
 
 def _plan(submission: Submission) -> Any:
     steps = workflow_plan(submission)
+    costs = [step.worst_case_cost_usd_micros for step in steps]
     return PlanSerializer(
         {
             "type": submission.definition.type,
             "version": submission.definition.version,
             "steps": steps,
-            "worst_case_cost_usd_micros": sum(step.worst_case_cost_usd_micros for step in steps),
+            "worst_case_cost_usd_micros": None if None in costs else sum(cost or 0 for cost in costs),
         }
     ).data
 

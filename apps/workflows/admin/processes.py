@@ -27,7 +27,6 @@ class HeartbeatAdmin(ReadOnlyAdmin):
         "name",
         "kind",
         "state",
-        "role",
         "serves",
         "slots_busy",
         "memory",

@@ -34,7 +34,7 @@ class StepAdmin(ReadOnlyAdmin):
         "run_at",
     )
     list_filter = (UnfinishedStepFilter, ("queue", RelatedDropdownFilter))
-    list_select_related = ("tenant",)
+    list_select_related = ("tenant", "queue")
     search_fields = ("id",)
     list_defers = ("output", "options")
     id_fields = ("pk", "workflow_id")

@@ -63,7 +63,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
         ("queue", RelatedDropdownFilter),
         ("created_at", IdDayFilter),
     )
-    list_select_related = ("tenant", "definition")
+    list_select_related = ("tenant", "definition", "queue")
     search_fields = ("id",)
     list_defers = ("input", "metadata", "result", "error", "fan_out")
     id_fields = ("pk",)

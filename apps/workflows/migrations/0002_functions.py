@@ -36,6 +36,6 @@ class Migration(migrations.Migration):
         ),
         run_sql(
             "0003_execution.sql",
-            "DROP FUNCTION workflows_start; DROP FUNCTION workflows_still_running; DROP FUNCTION workflows_settle; DROP FUNCTION workflows_expired; DROP FUNCTION workflows_renew; DROP FUNCTION workflows_finish; DROP FUNCTION workflows_unfinished; DROP FUNCTION workflows_claim; DROP FUNCTION workflows_running_event; DROP FUNCTION workflows_take;",
+            "DROP FUNCTION workflows_start; DROP FUNCTION workflows_still_running; DROP FUNCTION workflows_start_call; DROP FUNCTION workflows_settle; DROP FUNCTION workflows_expired; DROP FUNCTION workflows_renew; DROP FUNCTION workflows_finish; DROP FUNCTION workflows_unfinished; DROP FUNCTION workflows_claim; DROP FUNCTION workflows_running_event; DROP FUNCTION workflows_take;",
         ),
     ]

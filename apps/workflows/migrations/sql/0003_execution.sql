@@ -229,6 +229,19 @@ RETURNS TABLE (step_id uuid, attempt int, workflow_id uuid) LANGUAGE sql STABLE 
     LIMIT p_limit
 $$;
 
+-- Writes down that a call is about to be made, unless its worst case could take the workflow over its max_cost.
+-- Returns whether it may be made. Steps that run in parallel do not see each other's calls in flight.
+CREATE FUNCTION workflows_start_call(p_workflow uuid, p_call jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM workflows_workflow WHERE id = p_workflow
+        AND cost_usd_micros + (p_call ->> 'worst_case_usd_micros')::bigint > max_cost_usd_micros) THEN
+        RETURN false;
+    END IF;
+    PERFORM gateway_start_call(p_call);
+    RETURN true;
+END $$;
+
 -- Settles calls in the middle of a step, and adds what they cost to the workflow.
 CREATE FUNCTION workflows_settle(p_workflow uuid, p_settlements jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,0 +1,272 @@
+"""Every page of the admin, with something on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django_celery_results.models import TaskResult
+
+from apps.budgets.models import LedgerEntry
+from apps.gateway.models import Call
+from apps.knowledge.models import Document
+from apps.knowledge.services import document_create
+from apps.tenants.models import ApiKey, Tenant, TenantTier, User
+from apps.tenants.services import api_key_issue, tenant_create
+from apps.workflows.heartbeat import heartbeat_write
+from apps.workflows.models import Heartbeat, QueueConfig, Step, Workflow, WorkflowDefinition
+from tests.integration.admin.conftest import HOSTILE, HOSTILE_ESCAPED, Person, change_url, list_url
+from tests.integration.conftest import Hand
+
+SHOWN = (
+    Tenant,
+    TenantTier,
+    ApiKey,
+    User,
+    LedgerEntry,
+    Call,
+    Document,
+    Workflow,
+    Step,
+    WorkflowDefinition,
+    QueueConfig,
+    Heartbeat,
+    TaskResult,
+)
+READ_ONLY = (ApiKey, LedgerEntry, Call, Document, Workflow, Step, WorkflowDefinition, Heartbeat, TaskResult)
+
+
+@pytest.fixture
+def everything(tenant: Tenant, failed: Workflow) -> None:
+    """One of everything that the admin shows."""
+    api_key_issue(name=HOSTILE, tenant=tenant)
+    document_create(tenant=tenant, title=HOSTILE, content=f"# {HOSTILE}\n\n" + "long " * 500)
+    TaskResult.objects.create(
+        task_id="1", task_name="maintenance.purge", status="SUCCESS", result='{"keys": 3}'
+    )
+
+
+@pytest.mark.parametrize("model", SHOWN, ids=lambda model: model.__name__)
+def test_each_list_and_each_detail_page_is_shown(everything: None, administrator: Person, model: Any) -> None:
+    """With data, escaped, for the administrator."""
+    html = administrator.page(list_url(model))
+    assert HOSTILE not in html
+    obj = model.objects.first()
+    assert HOSTILE not in administrator.page(change_url(obj))
+    assert (
+        administrator.get(
+            reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_history", args=[obj.pk])
+        ).status_code
+        == 200
+    )
+
+
+@pytest.mark.parametrize("model", READ_ONLY, ids=lambda model: model.__name__)
+def test_what_is_only_to_be_read_is_not_even_an_administrators_to_change(
+    everything: None, administrator: Person, model: Any
+) -> None:
+    """No adding, no saving, no deleting."""
+    obj = model.objects.first()
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    assert administrator.get(reverse(f"{name}_add")).status_code == 403
+    assert administrator.post(change_url(obj), name="other").status_code == 403
+    assert administrator.post(reverse(f"{name}_delete", args=[obj.pk]), post="yes").status_code == 403
+    assert model.objects.filter(pk=obj.pk).exists()
+
+
+def test_every_model_of_a_person_is_in_the_sidebar_and_on_the_home_page(administrator: Person) -> None:
+    """The sidebar leads to every list of the admin but those that are reached from others."""
+    html = administrator.page(reverse("admin:index"))
+    for model in admin.site._registry:
+        if model not in (Step,):
+            assert f'href="{list_url(model)}"' in html, model
+    for title in ("Tenants", "Work", "Models &amp; money", "System", "API docs"):
+        assert title in html
+
+
+def test_only_models_with_a_page_of_their_own_have_one() -> None:
+    """A list that grows by itself: a model is either shown here, or known not to be."""
+    internal = {"Chunk", "DefaultPermission", "Event", "IdempotencyKey", "Lane", "Leadership", "StepAttempt"}
+    ours = {
+        model.__name__
+        for config in apps.get_app_configs()
+        if config.name.startswith("apps.")
+        for model in config.get_models()
+    }
+    registered = {model.__name__ for model in admin.site._registry}
+    assert ours - registered == internal
+
+
+def test_a_run_tells_all_that_happened(administrator: Person, failed: Workflow) -> None:
+    """Input, error, cost, steps, attempts with traceback, calls and events, in one page."""
+    html = administrator.page(change_url(failed))
+    assert HOSTILE not in html
+    for text in (
+        HOSTILE_ESCAPED.replace("&#x27;", "&#x27;"),
+        "made_to_fail",
+        f"Traceback of {HOSTILE_ESCAPED}",
+        "$1.25",
+        "claude-test",
+        "1,200 / 34",
+        "workflow.status",
+        "step_0 running (attempt 1)",
+        "1 dead",
+    ):
+        assert text in html, text
+
+
+def test_long_json_is_folded_and_whole(administrator: Person, failed: Workflow) -> None:
+    """The beginning is in sight; all of it is behind it."""
+    html = administrator.page(change_url(failed))
+    assert html.count("long long") >= 1
+    assert "long " * 499 in html
+    assert 'class="console-fold"' in html
+
+
+def test_a_run_is_found_by_its_id_its_beginning_and_its_steps(
+    administrator: Person, failed: Workflow
+) -> None:
+    """And by the task id that Flower shows; by nothing else, and never an error."""
+    step = failed.steps.get()
+    for term in (str(failed.pk), str(failed.pk)[:18], str(step.pk), f"{step.pk}:1", str(failed.pk).upper()):
+        assert str(failed.pk) in administrator.page(list_url(Workflow), q=term), term
+    for term in ("0" * 32, "nothing", "<b>", "%", "019", "ffffffff"):
+        assert f"workflow/{failed.pk}/" not in administrator.page(list_url(Workflow), q=term), term
+
+
+@pytest.mark.parametrize(
+    ("query", "is_shown"),
+    [
+        ({"status": "failed"}, True),
+        ({"status": "succeeded"}, False),
+        ({"status": "unfinished"}, False),
+        ({"status": "running"}, False),
+        ({"status": "nonsense"}, True),
+        ({"type": "one_ask"}, True),
+        ({"type": "ten_noops"}, False),
+        ({"queue__name__exact": "standard"}, True),
+        ({"queue__name__exact": "batch"}, False),
+        ({"created_at_from": "2020-01-01", "created_at_to": "2199-12-31"}, True),
+        ({"created_at_from": "2199-01-01"}, False),
+        ({"created_at_to": "2020-01-01"}, False),
+        ({"created_at_from": "no date"}, True),
+    ],
+)
+def test_runs_are_filtered(
+    administrator: Person, failed: Workflow, query: dict[str, str], is_shown: bool
+) -> None:
+    """By status, type, queue and day; what is no value of a filter is passed over."""
+    html = administrator.page(list_url(Workflow), **query)
+    assert (f"workflow/{failed.pk}/" in html) is is_shown
+
+
+def test_todays_runs_are_those_of_today(administrator: Person, failed: Workflow) -> None:
+    """Both days are included."""
+    day = failed.created_at.date().isoformat()
+    html = administrator.page(list_url(Workflow), created_at_from=day, created_at_to=day)
+    assert f"workflow/{failed.pk}/" in html
+
+
+def test_runs_of_one_tenant_are_no_other_tenants(
+    administrator: Person, failed: Workflow, submit: Callable[..., Workflow]
+) -> None:
+    """The filter that a tenant's page links to."""
+    other = tenant_create(name="other", tier="free")
+    theirs = submit("one_noop", tenant=other)
+    html = administrator.page(list_url(Workflow), tenant__id__exact=str(other.pk))
+    assert f"workflow/{theirs.pk}/" in html
+    assert f"workflow/{failed.pk}/" not in html
+
+
+def test_lists_need_as_many_queries_for_many_rows_as_for_few(
+    administrator: Person, submit: Callable[..., Workflow]
+) -> None:
+    """Workflows and tenants: no query per row, and none that counts all rows."""
+    submit("one_noop")
+    few = [_queries(administrator, model) for model in (Workflow, Tenant)]
+    for number in range(30):
+        submit("one_noop", tenant=tenant_create(name=f"tenant {number}", tier="free"))
+    many = [_queries(administrator, model) for model in (Workflow, Tenant)]
+    assert [len(queries) for queries in many] == [len(queries) for queries in few]
+    for sql in many[0]:
+        assert 'FROM "workflows_workflow" ' not in sql or "LIMIT" in sql, sql
+
+
+def _queries(person: Person, model: Any) -> list[str]:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        person.page(list_url(model))
+    return [query["sql"] for query in captured.captured_queries]
+
+
+def test_a_process_is_silent_after_twenty_seconds(administrator: Person) -> None:
+    """Live and silent, by the database's clock."""
+    heartbeat_write("here", kind="worker", queues=["standard"], slots=5, busy=2)
+    html = administrator.page(list_url(Heartbeat))
+    assert "live" in html
+    assert "2 of 5" in html
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE workflows_heartbeat SET beat_at = now() - interval '21 seconds'")
+    assert "silent" in administrator.page(list_url(Heartbeat))
+
+
+def test_a_queue_shows_its_lanes(administrator: Person, submit: Callable[..., Workflow], hand: Hand) -> None:
+    """Which tenants have a backlog, and how many steps they run."""
+    submit("one_noop")
+    submit("one_noop")
+    hand.admit(1)
+    html = administrator.page(change_url(QueueConfig.objects.get(pk="standard")))
+    assert "acme" in html
+    assert "backlog" in html
+    assert "1 of 50" in html
+
+
+def test_a_tenant_shows_what_it_runs_and_spends(
+    administrator: Person, failed: Workflow, tenant: Tenant
+) -> None:
+    """From the ledger, today and this month."""
+    for html in (administrator.page(list_url(Tenant)), administrator.page(change_url(tenant))):
+        assert html.count("$1.25") == 2
+        assert f"tenant__id__exact={tenant.pk}&amp;status=unfinished" in html
+
+
+def test_nobody_gets_in_without_a_login(client: Any, failed: Workflow) -> None:
+    """Every page leads to the login, and a tenant's user is no staff."""
+    for model in SHOWN:
+        response = client.get(list_url(model))
+        assert response.status_code == 302
+        assert response["Location"].startswith(reverse("admin:login"))
+    assert client.post(reverse("admin:login"), {"username": "x", "password": "y"}).status_code == 200
+
+
+def test_one_signs_in_with_a_password(somebody: Callable[..., Person], client: Any) -> None:
+    """The login page takes a name and a password."""
+    somebody("operator")
+    response = client.post(
+        reverse("admin:login"), {"username": "operator", "password": "secret", "next": "/admin/"}
+    )
+    assert response.status_code == 302
+    assert client.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+def test_the_simulator_is_named_on_every_page(
+    administrator: Person, settings: Any, is_simulated: bool
+) -> None:
+    """An operator sees that no model answers."""
+    settings.SIMULATOR = is_simulated
+    assert ("simulator" in administrator.page(reverse("admin:index"))) is is_simulated
+
+
+@pytest.mark.parametrize("url", ["", "http://flower.example/"])
+def test_flower_is_linked_when_it_is_known(administrator: Person, settings: Any, url: str) -> None:
+    """With an address there is a link."""
+    settings.FLOWER_URL = url
+    assert ("local_florist" in administrator.page(reverse("admin:index"))) is bool(url)
