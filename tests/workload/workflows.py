@@ -90,7 +90,11 @@ each = registry.define(
         title="Each element",
         description="Does nothing for each element of the input's list.",
         input_schema=ANY_OBJECT,
-        steps=(StepSpec(key="one", agent="noop", for_each="input.items", tier=Tier.FAST),),
+        steps=(
+            StepSpec(
+                key="one", agent="noop", for_each="input.items", tier=Tier.FAST, max_output_tokens=1_000
+            ),
+        ),
         result="one",
     )
 )
