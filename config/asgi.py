@@ -1,10 +1,13 @@
 """The ASGI application that uvicorn serves."""
 
 import os
+import warnings
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# WhiteNoise hands over small static files as synchronous iterators, which Django reads whole and warns about.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 django_application = get_asgi_application()
 
 from django.conf import settings  # noqa: E402 - settings are read once Django is set up
