@@ -3,15 +3,16 @@
 import os
 import warnings
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # WhiteNoise hands over small static files as synchronous iterators, which Django reads whole and warns about.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - settings are read once Django is set up
 
 from apps.api.body_limit import BodyLimit  # noqa: E402
+from apps.api.handler import Handler  # noqa: E402
 
-application = BodyLimit(django_application, max_bytes=settings.MAX_BODY_BYTES)
+application = BodyLimit(Handler(), max_bytes=settings.MAX_BODY_BYTES)

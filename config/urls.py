@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from apps.api.health import healthz, readyz
 
+handler400 = "apps.api.errors.bad_request"
 handler404 = "apps.api.errors.not_found"
 handler500 = "apps.api.errors.server_error"
 

@@ -48,6 +48,10 @@ class Problem(exceptions.APIException):
         self.problem_code = code
         self.errors = list(errors)
 
+    @property
+    def document(self) -> dict[str, Any]:
+        return problem_document(self.status_code, self.problem_code, str(self.detail), self.errors)
+
 
 def problem_document(
     status_code: int, code: str, detail: str, errors: Sequence[FieldError] = ()
@@ -67,29 +71,34 @@ def problem_document(
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's exception handler: every error of a view becomes a problem document."""
     problem = as_problem(error)
-    response = Response(
-        problem_document(problem.status_code, problem.problem_code, str(problem.detail), problem.errors),
-        status=problem.status_code,
-        content_type=CONTENT_TYPE,
-    )
-    if problem.status_code == status.HTTP_401_UNAUTHORIZED:
-        response["WWW-Authenticate"] = 'Bearer realm="agentplatform"'
+    headers = _headers(problem)
     if isinstance(error, exceptions.MethodNotAllowed):
-        response["Allow"] = ", ".join(context["view"].allowed_methods)
-    if problem.status_code == status.HTTP_503_SERVICE_UNAVAILABLE:
-        response["Retry-After"] = "5"
-    return response
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    return Response(problem.document, status=problem.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
 def problem_json(problem: Problem) -> JsonResponse:
     """A problem document from outside DRF."""
-    response = JsonResponse(
-        problem_document(problem.status_code, problem.problem_code, str(problem.detail), problem.errors),
-        status=problem.status_code,
-        content_type=CONTENT_TYPE,
+    return JsonResponse(
+        problem.document, status=problem.status_code, headers=_headers(problem), content_type=CONTENT_TYPE
     )
-    if problem.status_code == status.HTTP_401_UNAUTHORIZED:
-        response["WWW-Authenticate"] = 'Bearer realm="agentplatform"'
+
+
+def _headers(problem: Problem) -> dict[str, str]:
+    match problem.status_code:
+        case status.HTTP_401_UNAUTHORIZED:
+            return {"WWW-Authenticate": 'Bearer realm="agentplatform"'}
+        case status.HTTP_503_SERVICE_UNAVAILABLE:
+            return {"Retry-After": "5"}
+    return {}
+
+
+def read_only(request: HttpRequest) -> JsonResponse | None:
+    """The 405 for a request to a view outside DRF that is neither GET nor HEAD; else None."""
+    if request.method in ("GET", "HEAD"):
+        return None
+    response = problem_json(Problem(405, "method_not_allowed", f'Method "{request.method}" not allowed.'))
+    response["Allow"] = "GET, HEAD"
     return response
 
 
@@ -147,6 +156,13 @@ def _field_errors(detail: Any, pointer: str = "") -> list[FieldError]:
             for error in _field_errors(item, pointer + json_pointer(index) if nested else pointer)
         ]
     return [FieldError(pointer, str(detail))]
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400 outside any view, such as for a host that is not ours."""
+    return problem_json(
+        Problem(400, "bad_request", "The request cannot be read; check its address and its headers.")
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import redis
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 
+from apps.api.errors import read_only
 from apps.database import OUTAGE_ERRORS
 from apps.workflows.selectors import live_processes
 
 
+@csrf_exempt
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 as long as this process answers; it asks nothing of the rest."""
-    return JsonResponse({"status": "ok"})
+    return read_only(request) or JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
 def readyz(request: HttpRequest) -> JsonResponse:
     """503 only without the database; else 200, with what is degraded and what that means."""
+    refused = read_only(request)
+    if refused is not None:
+        return refused
     try:
         live = live_processes()
     except OUTAGE_ERRORS:

@@ -10,12 +10,13 @@ from typing import Any
 import orjson
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import APIException
 
 from apps.api.authentication import authenticate_header
-from apps.api.errors import Problem, as_problem, problem_json
+from apps.api.errors import Problem, as_problem, problem_json, read_only
 from apps.api.event_hub import hub
-from apps.database import release_connection
+from apps.database import OUTAGE_ERRORS, release_connection
 from apps.workflows.models import Event
 from apps.workflows.selectors import EVENTS_LIMIT, ended_status, events_after, workflows_of
 
@@ -23,6 +24,7 @@ KEEP_ALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 2_000
 
 
+@csrf_exempt
 async def workflow_events(
     request: HttpRequest, workflow_id: uuid.UUID
 ) -> HttpResponse | StreamingHttpResponse:
@@ -30,14 +32,16 @@ async def workflow_events(
 
     Last-Event-ID resumes after an event. Tokens have no id: they are gone once sent, and the result has them all.
     """
-    if request.method not in ("GET", "HEAD"):
-        problem = Problem(405, "method_not_allowed", "Events are read with GET.")
-        return problem_json(problem)
+    refused = read_only(request)
+    if refused is not None:
+        return refused
     try:
         last_event_id = _last_event_id(request)
         await _in_thread(_authorize, request.headers.get("Authorization", ""), workflow_id)
-    except APIException as error:
+    except (APIException, *OUTAGE_ERRORS) as error:
         return problem_json(as_problem(error))
+    if request.method == "HEAD":
+        return HttpResponse(content_type="text/event-stream")
     response = StreamingHttpResponse(_stream(workflow_id, last_event_id), content_type="text/event-stream")
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"
