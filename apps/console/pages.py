@@ -126,10 +126,10 @@ class ConsoleAdmin(ModelAdmin):
     ) -> str:
         return audit.added(form) if add else audit.changed(form)
 
-    def record(self, request: HttpRequest, obj: Model, message: str) -> None:
+    def record(self, request: HttpRequest, obj: Model, message: str, flag: int = CHANGE) -> None:
         """Writes to the log what a person did to an object beyond saving its form."""
         assert isinstance(request.user, AbstractBaseUser)
-        LogEntry.objects.log_actions(request.user.pk, [obj], CHANGE, message, single_object=True)
+        LogEntry.objects.log_actions(request.user.pk, [obj], flag, message, single_object=True)
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
         """The object of a detail page's operation. Raises Http404, and PermissionDenied for who may not see it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import ADDITION
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -142,7 +143,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             try:
                 with transaction.atomic():
                     issued = api_key_issue(tenant=tenant, **form.cleaned_data)
-                    self.record(request, issued.api_key, f"Issued for {_owner(tenant)}")
+                    self.record(request, issued.api_key, f"Issued for {_owner(tenant)}", ADDITION)
             except KeyIssued:
                 return self._issued_before(request, form.cleaned_data["key_id"])
             return self._show_once(request, issued.api_key, issued.plaintext)
@@ -172,7 +173,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
                 self.record(
                     request, old, f"Rotated: successor {issued.api_key.prefix}…, grace period {grace}"
                 )
-                self.record(request, issued.api_key, f"Issued by rotating {old.prefix}…")
+                self.record(request, issued.api_key, f"Issued by rotating {old.prefix}…", ADDITION)
             return self._show_once(request, issued.api_key, issued.plaintext)
         operation = Operation(
             title=f"Rotate {old.prefix}…?",

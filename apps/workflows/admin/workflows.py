@@ -65,7 +65,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("tenant", "definition", "queue")
     search_fields = ("id",)
-    list_defers = ("input", "metadata", "result", "error", "fan_out")
+    list_defers = ("input", "metadata", "result", "error", "fan_out", "definition__content")
     id_fields = ("pk",)
     searches_text = False
     search_help_text = "Id of a workflow, step or task, or its start"

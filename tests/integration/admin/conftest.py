@@ -111,6 +111,7 @@ def settle_call(step: ClaimedStep, cost_usd_micros: int = 1_250_000) -> None:
         tier="fast",
         provider="anthropic",
         model="claude-test",
+        worst_case_usd_micros=2_000_000,
     )
     settlement = Settlement(
         call, "settled", Usage(input_tokens=1200, output_tokens=34), cost_usd_micros, "v1", "claude-test"
