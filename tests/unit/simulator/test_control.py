@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from agentplatform.simulator.calls import CallLog
-from tests.unit.simulator.conftest import RunningSimulator
+from tests.unit.conftest import RunningSimulator
 from tests.unit.simulator.prompts import LEASE_PROMPT, ask
 
 HAIKU = "claude-haiku-5-5"

@@ -6,7 +6,7 @@ import anthropic
 import httpx2
 import pytest
 
-from tests.unit.simulator.conftest import RunningSimulator
+from tests.unit.conftest import RunningSimulator
 from tests.unit.simulator.prompts import ask
 
 HAIKU = "claude-haiku-5-5"

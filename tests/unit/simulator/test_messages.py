@@ -7,7 +7,7 @@ import anthropic
 import pytest
 from pydantic import BaseModel
 
-from tests.unit.simulator.conftest import RunningSimulator
+from tests.unit.conftest import RunningSimulator
 from tests.unit.simulator.prompts import LEASE_ANSWER, LEASE_PROMPT, ask
 
 HAIKU = "claude-haiku-5-5"
