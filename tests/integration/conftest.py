@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from agentplatform.execution.executor import ClaimedStep, FinishReply, Outcome, decide_outcome
 from agentplatform.llm.journal import StepIdentity, StepJournal
 from apps.database import call_function
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
+from apps.workflows.dispatching import recover_lost_steps
 from apps.workflows.heartbeat import heartbeat_write
 from apps.workflows.models import Workflow
 from apps.workflows.services import workflow_start
@@ -91,3 +94,12 @@ def journal_of(step: ClaimedStep) -> StepJournal:
 def hand(tenant: Tenant) -> Hand:
     """A worker driven by hand on the standard queue."""
     return Hand()
+
+
+def recover() -> int:
+    """Recovers lost steps, once the server is old enough to: nothing is taken away just after a restart."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM now() - pg_postmaster_start_time())::float")
+        (age_seconds,) = cursor.fetchone()
+    time.sleep(max(0.0, 15.5 - age_seconds))
+    return recover_lost_steps()

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from agentplatform.execution.executor import Outcome
 from agentplatform.execution.retry import Failure
-from apps.workflows.dispatching import recover_lost_steps
 from apps.workflows.models import Step, StepAttempt, Workflow
 from apps.workflows.services import workflow_cancel
-from tests.integration.conftest import Hand
+from tests.integration.conftest import Hand, recover
 
 Submit = Callable[..., Workflow]
 
@@ -45,7 +44,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(submit: Submit, hand: Hand
     workflow = submit("one_noop")
     stale = hand.claim_next()
     expire(stale.step_id)
-    assert recover_lost_steps() == 1
+    assert recover() == 1
     fresh = hand.claim_next()
     assert (fresh.step_id, fresh.attempt) == (stale.step_id, 2)
     assert hand.finish(stale, {"by": "stale"}).outcome == "stale"
@@ -60,7 +59,7 @@ def test_a_lease_that_was_renewed_in_time_is_not_taken_away(submit: Submit, hand
     """Recovery looks again under the lock."""
     submit("one_noop")
     step = hand.claim_next()
-    assert recover_lost_steps() == 0
+    assert recover() == 0
     assert hand.finish(step, {}).outcome == "finished"
 
 
@@ -69,7 +68,7 @@ def test_a_step_that_kills_every_worker_ends_as_dead(submit: Submit, hand: Hand)
     workflow = submit("one_noop")
     for _ in range(3):
         expire(hand.claim_next().step_id)
-        recover_lost_steps()
+        recover()
     workflow.refresh_from_db()
     assert workflow.status == "failed"
     assert workflow.error["code"] == "worker_lost"

@@ -1,0 +1,77 @@
+"""Definitions are checked where they are made, with errors that name the place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
+
+
+def define(*steps: StepSpec, **changes: Any) -> Definition:
+    fields: dict[str, Any] = {
+        "type": "sample",
+        "title": "Sample",
+        "description": "",
+        "input_schema": {"type": "object"},
+        "steps": steps,
+        "result": steps[-1].key if steps else "",
+        **changes,
+    }
+    return Definition(**fields)
+
+
+ONE = StepSpec("one", "agent")
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes", "message"),
+    [
+        ((), {}, "definition 'sample': has no steps"),
+        ((ONE,), {"type": "No Good"}, "definition 'No Good': a type is lower-case"),
+        ((ONE, ONE), {}, "step 'one': two steps have this key"),
+        ((StepSpec("input", "agent"),), {}, "step 'input': a key is lower-case"),
+        ((StepSpec("one", "agent", needs=("two",)),), {}, "step 'one': needs 'two', which is not one of"),
+        ((ONE,), {"result": "two"}, "result 'two' is not one of its steps"),
+        (
+            (StepSpec("one", "agent", needs=("two",)), StepSpec("two", "agent", needs=("one",))),
+            {},
+            "wait for each other in a circle",
+        ),
+        ((StepSpec("one", "agent", for_each="input"),), {}, "step 'one': for_each must name a list"),
+        (
+            (
+                StepSpec("one", "agent", for_each="input.items"),
+                StepSpec("two", "agent", for_each="one.items"),
+            ),
+            {},
+            "step 'two': for_each reads 'one.items', itself one output per element",
+        ),
+        ((StepSpec("one", "agent", on_failure="explode"),), {}, "step 'one': on_failure is 'fail' or 'skip'"),
+        ((StepSpec("one", "agent", max_attempts=0),), {}, "step 'one': max_attempts must be at least 1"),
+        ((ONE,), {"input_schema": {"type": "nonsense"}}, "input_schema is not a JSON Schema"),
+    ],
+)
+def test_a_wrong_definition_is_refused_at_its_place(
+    steps: tuple[StepSpec, ...], changes: dict[str, Any], message: str
+) -> None:
+    """The message says what is wrong where."""
+    with pytest.raises(DefinitionError) as caught:
+        define(*steps, **changes)
+    assert message in str(caught.value)
+
+
+def test_a_definition_survives_its_journey_as_json() -> None:
+    """What is stored is what is run."""
+    definition = define(
+        StepSpec("one", "agent", options={"limit": 3}, max_attempts=2),
+        StepSpec("two", "agent", needs=("one",), for_each="one.items", on_failure="skip"),
+    )
+    assert Definition.from_json(definition.to_json()) == definition
+
+
+def test_a_change_of_content_changes_the_hash() -> None:
+    """So that it is stored as a new version; the same content keeps its hash."""
+    assert define(ONE).content_hash == define(ONE).content_hash
+    assert define(ONE).content_hash != define(StepSpec("one", "other")).content_hash
