@@ -63,7 +63,7 @@ def _store_chunks(document: Document) -> None:
                 tenant_id=document.tenant_id,
                 document=document,
                 ordinal=ordinal,
-                heading=chunk.heading[:500],
+                heading=chunk.heading,
                 text=chunk.text,
             )
             for ordinal, chunk in enumerate(chunks)
