@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,17 @@ class Product:
         """Clears faults and counts."""
         httpx2.delete(f"{self.simulator_url}/_control/faults")
         httpx2.delete(f"{self.simulator_url}/_control/calls")
+
+
+@contextmanager
+def running_product(home: Path) -> Iterator[Product]:
+    """A product that runs for as long as the block does; its data goes with it."""
+    product = Product(home)
+    try:
+        product.start()
+        yield product
+    finally:
+        product.close()
 
 
 def eventually(condition: Callable[[], object], seconds: float, otherwise: str) -> None:

@@ -166,7 +166,7 @@ class Executor:
     def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> ClaimedStep | None:
         call = CallContext(Deadline.after(step.seconds_left), on_text=partial(self._reports.text, step))
         workflow_deadline = Deadline.after(step.workflow_seconds_left)
-        journal = StepJournal(_identity(step), self._calls, step.journal)
+        journal = StepJournal(identity_of(step), self._calls, step.journal)
         self._reports.started(step)
         started = Deadline.after(0)
         with self._running.hold(RunningStep(step.step_id, step.attempt, call)):
@@ -267,7 +267,8 @@ def failure_of(error: Exception) -> Failure:
     return Failure("agent_error", message, transient=True, traceback=trace)
 
 
-def _identity(step: ClaimedStep) -> StepIdentity:
+def identity_of(step: ClaimedStep) -> StepIdentity:
+    """Whose calls those of this attempt are."""
     return StepIdentity(
         tenant_id=step.tenant_id,
         workflow_id=step.workflow_id,

@@ -6,17 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.product import Product
+from tests.product import Product, running_product
 
 
 @pytest.fixture(scope="session")
 def _product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    product = Product(tmp_path_factory.mktemp("functional"))
-    try:
-        product.start()
+    with running_product(tmp_path_factory.mktemp("functional")) as product:
         yield product
-    finally:
-        product.close()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from agentplatform.execution.executor import ClaimedStep, FinishReply, Outcome, decide_outcome
-from agentplatform.llm.journal import StepIdentity, StepJournal
+from agentplatform.execution.executor import ClaimedStep, FinishReply, Outcome, decide_outcome, identity_of
+from agentplatform.llm.journal import StepJournal
 from apps.database import call_function
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
@@ -79,15 +79,7 @@ class Hand:
 
 def journal_of(step: ClaimedStep) -> StepJournal:
     """The journal of a claimed step."""
-    identity = StepIdentity(
-        tenant_id=step.tenant_id,
-        workflow_id=step.workflow_id,
-        step_id=step.step_id,
-        attempt=step.attempt,
-        task_type=step.definition.type,
-        agent=step.agent,
-    )
-    return StepJournal(identity, DatabaseCallStore(), step.journal)
+    return StepJournal(identity_of(step), DatabaseCallStore(), step.journal)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from agentplatform.execution.executor import ClaimedStep, Outcome
+from agentplatform.execution.executor import ClaimedStep, Outcome, identity_of
 from agentplatform.execution.retry import Failure
-from agentplatform.llm.journal import Settlement, StartedCall, StepIdentity
+from agentplatform.llm.journal import Settlement, StartedCall
 from agentplatform.llm.messages import Usage
 from apps.tenants.models import User
 from apps.workflows.models import Workflow
@@ -96,16 +96,8 @@ def failed(submit: Callable[..., Workflow], hand: Hand) -> Workflow:
 
 def settle_call(step: ClaimedStep, cost_usd_micros: int = 1_250_000) -> None:
     """One settled call of a claimed step."""
-    identity = StepIdentity(
-        tenant_id=step.tenant_id,
-        workflow_id=step.workflow_id,
-        step_id=step.step_id,
-        attempt=step.attempt,
-        task_type=step.definition.type,
-        agent=step.agent,
-    )
     call = StartedCall(
-        step=identity,
+        step=identity_of(step),
         ordinal=0,
         request_hash="hash",
         tier="fast",
