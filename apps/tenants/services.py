@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from apps.tenants.models import ApiKey, Tenant, TenantTier
 
@@ -101,11 +101,13 @@ def api_key_issue(
 def api_key_rotate(
     api_key: ApiKey, *, grace: timedelta = timedelta(0), key_id: uuid.UUID | None = None
 ) -> IssuedKey:
-    """A successor with the same rights; the old key works for `grace` longer, then no more. Raises KeyIssued."""
+    """A successor with the same rights; the old key works for `grace` longer at most. Raises KeyIssued."""
     with transaction.atomic():
         issued = api_key_issue(name=api_key.name, tenant=api_key.tenant, rotated_from=api_key, key_id=key_id)
         if grace:
-            ApiKey.objects.filter(pk=api_key.pk).usable().update(expires_at=timezone.now() + grace)
+            # One that would expire sooner still does.
+            keys = ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now() + grace), pk=api_key.pk)
+            keys.update(expires_at=Now() + grace)
         else:
             api_key_revoke(api_key)
     return issued
