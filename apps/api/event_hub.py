@@ -84,7 +84,8 @@ class EventHub:
                 await self._listen_once()
             except (RedisError, OSError) as error:
                 logger.warning("no wake-ups for event streams (%s); they poll", type(error).__name__)
-            self._pubsub = None
+            finally:
+                self._pubsub = None
             self._wake_all()
             await asyncio.sleep(1.0)
 
