@@ -144,6 +144,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.api.openapi.describe",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "WorkflowStatus": [status.value for status in WorkflowStatus],
         "StepStatus": [status.value for status in StepStatus],

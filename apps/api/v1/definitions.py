@@ -39,8 +39,8 @@ class DefinitionView(APIView):
     """One type of workflow."""
 
     @extend_schema(operation_id="definitions_read", responses=DefinitionSerializer)
-    def get(self, request: Request, type_: str) -> Response:
-        definition = current_definitions().filter(type=type_).first()
+    def get(self, request: Request, definition_type: str) -> Response:
+        definition = current_definitions().filter(type=definition_type).first()
         if definition is None:
             raise Http404
         return Response(DefinitionSerializer(definition).data)

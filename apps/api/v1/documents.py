@@ -13,7 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.api.errors import Problem
+from apps.api.errors import CONTENT_TYPE, Problem
+from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, page_of, text_parameter
 from apps.api.serializers import ObjectField, StrictCharField, StrictSerializer
 from apps.api.v1.workflows import tenant_of
@@ -25,6 +26,8 @@ from apps.knowledge.services import (
     document_delete,
     document_update,
 )
+
+EXTERNAL_ID_TAKEN = {(409, CONTENT_TYPE): problem("Another document has this external_id.")}
 
 
 class DocumentInputSerializer(StrictSerializer):
@@ -61,7 +64,7 @@ class DocumentsView(APIView):
     @extend_schema(
         operation_id="documents_create",
         request=DocumentInputSerializer,
-        responses={201: DocumentSerializer},
+        responses={201: DocumentSerializer, **EXTERNAL_ID_TAKEN},
     )
     def post(self, request: Request) -> Response:
         serializer = DocumentInputSerializer(data=request.data)
@@ -95,7 +98,9 @@ class DocumentView(APIView):
         return Response(DocumentSerializer(_find(request, document_id)).data)
 
     @extend_schema(
-        operation_id="documents_replace", request=DocumentInputSerializer, responses=DocumentSerializer
+        operation_id="documents_replace",
+        request=DocumentInputSerializer,
+        responses={200: DocumentSerializer, **EXTERNAL_ID_TAKEN},
     )
     def put(self, request: Request, document_id: uuid.UUID) -> Response:
         return self._update(request, document_id, partial=False)
@@ -103,7 +108,7 @@ class DocumentView(APIView):
     @extend_schema(
         operation_id="documents_change",
         request=DocumentInputSerializer(partial=True),
-        responses=DocumentSerializer,
+        responses={200: DocumentSerializer, **EXTERNAL_ID_TAKEN},
     )
     def patch(self, request: Request, document_id: uuid.UUID) -> Response:
         return self._update(request, document_id, partial=True)

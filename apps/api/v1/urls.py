@@ -13,7 +13,7 @@ urlpatterns = [
     path("workflows/<uuid:workflow_id>/events/", workflow_events, name="workflow-events"),
     path("workflows/<uuid:workflow_id>/cancel/", WorkflowCancelView.as_view(), name="workflow-cancel"),
     path("definitions/", DefinitionsView.as_view(), name="definitions"),
-    path("definitions/<slug:type_>/", DefinitionView.as_view(), name="definition"),
+    path("definitions/<slug:definition_type>/", DefinitionView.as_view(), name="definition"),
     path("documents/", DocumentsView.as_view(), name="documents"),
     path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from decimal import Decimal
 from typing import Any
 
 from django.http import Http404
@@ -18,7 +17,8 @@ from rest_framework.views import APIView
 
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from apps.api.authentication import principal_of
-from apps.api.errors import FieldError, Problem, json_pointer
+from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
+from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
 from apps.api.serializers import (
     ObjectField,
@@ -26,6 +26,7 @@ from apps.api.serializers import (
     StrictCharField,
     StrictIntegerField,
     StrictSerializer,
+    UsdField,
 )
 from apps.tenants.models import Tenant
 from apps.workflows.models import Workflow
@@ -53,9 +54,7 @@ class SubmissionSerializer(StrictSerializer):
     input = ObjectField()
     priority = serializers.ChoiceField(["interactive", "standard", "batch"], default=DEFAULT_QUEUE)
     deadline_seconds = StrictIntegerField(required=False, min_value=1, max_value=MAX_DEADLINE_SECONDS)
-    max_cost_usd = serializers.DecimalField(
-        required=False, max_digits=12, decimal_places=6, min_value=Decimal("0.000001")
-    )
+    max_cost_usd = UsdField(required=False)
     metadata = ObjectField(required=False)
     dry_run = StrictBooleanField(default=False)
 
@@ -168,6 +167,8 @@ class WorkflowsView(APIView):
         responses={
             202: AcceptedSerializer,
             200: OpenApiResponse(PlanSerializer, description="The plan, with `dry_run`."),
+            (409, CONTENT_TYPE): problem("The Idempotency-Key was used for another submission."),
+            (422, CONTENT_TYPE): problem("The definition does not take the input; see `errors`."),
         },
         parameters=[
             OpenApiParameter(
@@ -231,7 +232,11 @@ class WorkflowView(APIView):
 class WorkflowCancelView(APIView):
     """Cancel a workflow."""
 
-    @extend_schema(operation_id="workflows_cancel", request=None, responses=WorkflowSerializer)
+    @extend_schema(
+        operation_id="workflows_cancel",
+        request=None,
+        responses={200: WorkflowSerializer, (409, CONTENT_TYPE): problem("The workflow has ended already.")},
+    )
     def post(self, request: Request, workflow_id: uuid.UUID) -> Response:
         workflow = find_workflow(request, workflow_id)
         try:
