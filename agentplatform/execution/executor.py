@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+import orjson
+
 from agentplatform.agents.agent import Agent, StepContext, StepError
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import Failure, RetryPolicy
@@ -22,6 +24,9 @@ from agentplatform.llm.tiers import Tier
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import Decision, StepFailed, StepSucceeded, WorkflowState
 from agentplatform.workflows.definition import Definition, DefinitionError
+
+MAX_CODE_CHARACTERS = 64
+"""How much of a failure's code is kept."""
 
 WORKER_LOST = "worker_lost"
 """The failure code of an attempt whose lease expired."""
@@ -160,11 +165,13 @@ class Executor:
 
     def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> ClaimedStep | None:
         call = CallContext(Deadline.after(step.seconds_left), on_text=partial(self._reports.text, step))
+        workflow_deadline = Deadline.after(step.workflow_seconds_left)
         journal = StepJournal(identity_of(step), self._calls, step.journal)
         self._reports.started(step)
         started = Deadline.after(0)
         with self._running.hold(RunningStep(step.step_id, step.attempt, call)):
             outcome = self._run_agent(step, call, journal)
+            step = replace(step, workflow_seconds_left=workflow_deadline.seconds_left)
             reply = self._finish(step, outcome, journal, may_continue=may_continue)
         self._reports.ended(step, outcome, -started.seconds_left)
         return reply.next_step
@@ -190,6 +197,7 @@ class Executor:
         )
         try:
             output = agent.run(context)
+            _check_output(output)
         except Exception as error:  # noqa: BLE001 - whatever an agent raises is its attempt's failure
             return Outcome(failure=failure_of(error))
         return Outcome(output, degradations=tuple(item.to_json() for item in context.degradations))
@@ -235,13 +243,25 @@ def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> 
     return outcome, coordinator.decide(step.definition, state, event)
 
 
+def _check_output(output: Any) -> None:
+    """Raises StepError for an output that cannot be stored: the attempt must be finished, and paid for, all the same."""
+    try:
+        orjson.dumps(output, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        message = (
+            f"The agent's output is no JSON ({error}); have it return objects, lists, texts and numbers."
+        )
+        raise StepError("output_not_json", message) from None
+
+
 def failure_of(error: Exception) -> Failure:
     """What an agent's exception says: its class of failure, and a traceback without values."""
     trace = "".join(traceback.format_tb(error.__traceback__))
     if isinstance(error, ModelError):
-        return Failure(error.code, error.message, error.transient, error.retry_after_seconds, trace)
+        code = error.code[:MAX_CODE_CHARACTERS]
+        return Failure(code, error.message, error.transient, error.retry_after_seconds, trace)
     if isinstance(error, StepError):
-        return Failure(error.code, error.message, error.transient, traceback=trace)
+        return Failure(error.code[:MAX_CODE_CHARACTERS], error.message, error.transient, traceback=trace)
     # The text of an unforeseen exception may quote a prompt or an output: only its class is kept.
     message = f"The agent raised {type(error).__name__}; its traceback is with the attempt."
     return Failure("agent_error", message, transient=True, traceback=trace)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 MAX_CHUNK_CHARACTERS = 1_600
+MAX_HEADING_CHARACTERS = 500
+"""How long a chunk's path of headings may be; where it would be longer, the outermost are left out."""
+MAX_HEADING_NAME_CHARACTERS = 250
+"""A longer one is no heading but text: it would stand above every passage of its section."""
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$")
-_FENCE = re.compile(r"^\s*(```|~~~)")
+# No two parts of these patterns match the same characters, so that no line takes more than its length in steps.
+_HEADING = re.compile(r"^(#{1,6})[ \t]+([^ \t].*)$")
+_FENCE = re.compile(r"^\s*(`{3,}|~{3,})(.*)$")
+_BLANK_LINES = re.compile(r"^(?:[^\S\n]*\n)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,10 @@ class Chunk:
 
 
 def chunk_document(content: str, *, is_markdown: bool) -> list[Chunk]:
-    """The passages of a document in order, none longer than MAX_CHUNK_CHARACTERS unless one word is."""
+    """The passages of a document in order, none longer than MAX_CHUNK_CHARACTERS.
+
+    A heading with nothing under it is a passage of its own. Code keeps its indentation.
+    """
     sections = _markdown_sections(content) if is_markdown else iter([("", content)])
     return [Chunk(heading, piece) for heading, body in sections for piece in _pieces(body)]
 
@@ -29,25 +38,59 @@ def chunk_document(content: str, *, is_markdown: bool) -> list[Chunk]:
 def _markdown_sections(content: str) -> Iterator[tuple[str, str]]:
     path: list[tuple[int, str]] = []
     lines: list[str] = []
-    in_fence = False
+    fence = ""
     for line in content.splitlines():
-        in_fence ^= bool(_FENCE.match(line))
-        heading = None if in_fence else _HEADING.match(line)
+        heading = None if fence else _heading(line)
+        fence = _fence_after(fence, line)
         if heading is None:
             lines.append(line)
             continue
-        yield " › ".join(name for _, name in path), "\n".join(lines)
+        level, _ = heading
+        yield _section(path, lines, is_innermost=bool(path) and level <= path[-1][0])
         lines = []
-        level = len(heading[1])
-        path = [*((depth, name) for depth, name in path if depth < level), (level, heading[2])]
-    yield " › ".join(name for _, name in path), "\n".join(lines)
+        path = [*((depth, name) for depth, name in path if depth < level), heading]
+    yield _section(path, lines, is_innermost=bool(path))
+
+
+def _section(path: Sequence[tuple[int, str]], lines: Sequence[str], *, is_innermost: bool) -> tuple[str, str]:
+    names = [name for _, name in path]
+    body = "\n".join(lines)
+    if is_innermost and not body.strip():
+        body = names[-1]
+    while len(heading := " › ".join(names)) > MAX_HEADING_CHARACTERS:
+        del names[0]
+    return heading, body
+
+
+def _heading(line: str) -> tuple[int, str] | None:
+    """Level and name of an ATX heading (CommonMark 4.2); None for any other line."""
+    match = _HEADING.match(line)
+    if match is None:
+        return None
+    name = match[2].rstrip()
+    unmarked = name.rstrip("#")
+    if not unmarked or unmarked[-1].isspace():
+        name = unmarked.rstrip()  # a closing sequence; in "C#" it is part of the name
+    return (len(match[1]), name) if 0 < len(name) <= MAX_HEADING_NAME_CHARACTERS else None
+
+
+def _fence_after(fence: str, line: str) -> str:
+    """The marks of the code fence (CommonMark 4.5) that is open after `line`, "" for none."""
+    match = _FENCE.match(line)
+    if match is None:
+        return fence
+    marks, rest = match[1], match[2]
+    if not fence:
+        return "" if marks[0] == "`" and "`" in rest else marks
+    closes = marks.startswith(fence) and not rest.strip()
+    return "" if closes else fence
 
 
 def _pieces(body: str) -> Iterator[str]:
     """Paragraphs, gathered up to the limit."""
     gathered = ""
     for paragraph in re.split(r"\n\s*\n", body):
-        for part in _split_long(paragraph.strip()):
+        for part in _split_long(_BLANK_LINES.sub("", paragraph).rstrip()):
             if gathered and len(gathered) + len(part) + 2 > MAX_CHUNK_CHARACTERS:
                 yield gathered
                 gathered = part
@@ -64,7 +107,8 @@ def _split_long(paragraph: str) -> Iterator[str]:
             paragraph.rfind(" ", 0, MAX_CHUNK_CHARACTERS), paragraph.rfind("\n", 0, MAX_CHUNK_CHARACTERS)
         )
         cut = cut if cut > 0 else MAX_CHUNK_CHARACTERS
-        yield paragraph[:cut].rstrip()
+        if piece := paragraph[:cut].rstrip():
+            yield piece
         paragraph = paragraph[cut:].lstrip()
     if paragraph:
         yield paragraph

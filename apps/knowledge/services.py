@@ -17,24 +17,33 @@ class ExternalIdTaken(ValueError):
     """Another document of the tenant has this external id."""
 
 
+class DocumentGone(LookupError):
+    """The document was deleted meanwhile."""
+
+
 def document_create(*, tenant: Tenant, **fields: Any) -> Document:
     """Stores a document and its chunks. Raises ExternalIdTaken."""
     try:
         with transaction.atomic():
             document = Document.objects.create(tenant=tenant, **fields)
             _store_chunks(document)
+            document.refresh_from_db()
     except IntegrityError as error:
         raise _external_id_taken(fields) from error
-    document.refresh_from_db()
     return document
 
 
 def document_update(document: Document, fields: Mapping[str, Any]) -> Document:
-    """Changes a document; its chunks are made anew in the same transaction. Raises ExternalIdTaken."""
+    """Changes a document; its chunks are made anew in the same transaction.
+
+    Raises DocumentGone or ExternalIdTaken.
+    """
     try:
         with transaction.atomic():
             # The lock orders two updates of one document: the chunks are those of the later one.
-            locked = Document.objects.select_for_update(no_key=True).get(pk=document.pk)
+            locked = Document.objects.select_for_update(no_key=True).filter(pk=document.pk).first()
+            if locked is None:
+                raise DocumentGone("the document has been deleted meanwhile; create it anew")
             for name, value in fields.items():
                 setattr(locked, name, value)
             locked.updated_at = Now()
@@ -42,15 +51,19 @@ def document_update(document: Document, fields: Mapping[str, Any]) -> Document:
             if "content" in fields or "content_type" in fields:
                 locked.chunks.all().delete()
                 _store_chunks(locked)
+            locked.refresh_from_db()
     except IntegrityError as error:
         raise _external_id_taken(fields) from error
-    locked.refresh_from_db()
     return locked
 
 
 def document_delete(document: Document) -> None:
-    """Deletes a document and its chunks."""
-    document.delete()
+    """Deletes a document and its chunks; one that is gone already stays so."""
+    with transaction.atomic():
+        # An update under way ends first, so that the chunks it adds are deleted too.
+        locked = Document.objects.select_for_update().filter(pk=document.pk).first()
+        if locked is not None:
+            locked.delete()
 
 
 def _store_chunks(document: Document) -> None:
@@ -63,7 +76,7 @@ def _store_chunks(document: Document) -> None:
                 tenant_id=document.tenant_id,
                 document=document,
                 ordinal=ordinal,
-                heading=chunk.heading[:500],
+                heading=chunk.heading,
                 text=chunk.text,
             )
             for ordinal, chunk in enumerate(chunks)

@@ -18,7 +18,13 @@ from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, page_of, text
 from apps.api.serializers import ObjectField, StrictCharField, StrictSerializer
 from apps.api.v1.workflows import tenant_of
 from apps.knowledge.models import Document
-from apps.knowledge.services import ExternalIdTaken, document_create, document_delete, document_update
+from apps.knowledge.services import (
+    DocumentGone,
+    ExternalIdTaken,
+    document_create,
+    document_delete,
+    document_update,
+)
 
 
 class DocumentInputSerializer(StrictSerializer):
@@ -116,6 +122,8 @@ class DocumentView(APIView):
             fields = {"external_id": None, "metadata": {}, **fields}
         try:
             document = document_update(document, fields)
+        except DocumentGone as error:
+            raise Http404 from error
         except ExternalIdTaken as error:
             raise Problem(409, "external_id_taken", str(error)) from error
         return Response(DocumentSerializer(document).data)
