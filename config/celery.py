@@ -33,6 +33,9 @@ app.conf.update(
     broker_url=os.environ.get("BROKER_URL") or "redis://127.0.0.1:6379/0",
     broker_connection_retry_on_startup=True,
     broker_transport_options={
+        # No list of unacknowledged messages in the broker: a hint that is lost with its worker is hinted again from
+        # its row, and keeping that list is most of what it costs to receive one.
+        "ack_emulation": False,
         "socket_keepalive": True,
         "health_check_interval": 10,
         "socket_connect_timeout": 3,
