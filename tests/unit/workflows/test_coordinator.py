@@ -1,0 +1,376 @@
+"""The coordinator's decisions, case by case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agentplatform.execution.retry import Failure, RetryPolicy
+from agentplatform.workflows import coordinator
+from agentplatform.workflows.coordinator import (
+    CancelRequested,
+    DeadlinePassed,
+    Decision,
+    Ending,
+    Expansion,
+    IllegalEvent,
+    StepFailed,
+    StepSucceeded,
+    WorkflowState,
+)
+from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
+from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
+
+BLOCKED, READY, RUNNING, WAITING = (
+    StepStatus.BLOCKED,
+    StepStatus.READY,
+    StepStatus.RUNNING,
+    StepStatus.WAITING,
+)
+SUCCEEDED, SKIPPED, DEAD, CANCELLED = (
+    StepStatus.SUCCEEDED,
+    StepStatus.SKIPPED,
+    StepStatus.DEAD,
+    StepStatus.CANCELLED,
+)
+PERMANENT = Failure("bad", "It is bad.", transient=False)
+PASSING = Failure("busy", "It is busy.", transient=True)
+
+
+def define(*steps: StepSpec, **fields: Any) -> Definition:
+    """A definition whose result is its last step."""
+    return Definition(
+        **{
+            "type": "t",
+            "title": "t",
+            "description": "",
+            "input_schema": {"type": "object"},
+            "steps": steps,
+            "result": steps[-1].key,
+            **fields,
+        }
+    )
+
+
+def spec(key: str, *needs: str, **fields: Any) -> StepSpec:
+    """A step."""
+    return StepSpec(key, "agent", needs=needs, **fields)
+
+
+class Run:
+    """A run that is driven by hand: each event's decision is applied, and kept as `last`."""
+
+    def __init__(self, definition: Definition, workflow_input: dict[str, Any] | None = None) -> None:
+        self.definition = definition
+        empty, self.last = coordinator.plan(definition, workflow_input or {})
+        self.state: WorkflowState = coordinator.apply(empty, self.last)
+
+    def counts(self, node: str) -> dict[StepStatus, int]:
+        return dict(self.state.nodes[node].counts)
+
+    def claim(self, *nodes: str) -> None:
+        for node in nodes:
+            self.state = coordinator.claimed(self.state, node, READY)
+
+    def decide(self, event: coordinator.Event) -> Decision:
+        self.last = coordinator.decide(self.definition, self.state, event)
+        self.state = coordinator.apply(self.state, self.last)
+        return self.last
+
+    def succeed(self, node: str, output: Any = None) -> Decision:
+        self.claim(node)
+        return self.decide(StepSucceeded(node, output))
+
+    def fail(self, node: str, failure: Failure = PERMANENT, **fields: Any) -> Decision:
+        self.claim(node)
+        options: dict[str, Any] = {"attempt": 1, "policy": RetryPolicy(3), "seconds_left": 1e6, "jitter": 0.5}
+        return self.decide(StepFailed(node, failure, **{**options, **fields}))
+
+
+DIAMOND = define(spec("a"), spec("b", "a"), spec("c", "a"), spec("d", "b", "c"))
+
+
+def test_a_run_starts_with_the_steps_that_need_nothing() -> None:
+    """All there are, the others blocked."""
+    run = Run(define(spec("a"), spec("b"), spec("c", "a", "b")))
+    assert [run.counts(node) for node in "abc"] == [{READY: 1}, {READY: 1}, {BLOCKED: 1}]
+    assert (run.last.activate, run.last.ending) == ((), None)
+
+
+def test_a_success_frees_what_waited_for_it_alone() -> None:
+    """A diamond: both arms at once, the end after both."""
+    run = Run(DIAMOND)
+    assert run.succeed("a").activate == ("b", "c")
+    assert run.succeed("c").activate == ()
+    assert run.succeed("b").activate == ("d",)
+    assert run.succeed("d").ending == Ending(WorkflowStatus.SUCCEEDED, ("d",))
+    assert run.state.status is WorkflowStatus.SUCCEEDED
+
+
+def test_a_run_ends_when_its_last_step_does_whichever_is_the_result() -> None:
+    """The result may be ready long before."""
+    run = Run(define(spec("a"), spec("b"), result="a"))
+    assert run.succeed("a").ending is None
+    assert run.succeed("b").ending == Ending(WorkflowStatus.SUCCEEDED, ("a",))
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempt", "seconds_left", "jitter", "step", "delay"),
+    [
+        (PASSING, 1, 1e6, 0.5, WAITING, 0.5),
+        (PASSING, 1, 1e6, 0.0, READY, 0.0),
+        (PASSING, 2, 1e6, 0.5, WAITING, 1.0),
+        (PASSING, 3, 1e6, 0.5, DEAD, 0.0),
+        (PASSING, 1, 0.4, 0.5, DEAD, 0.0),
+        (PERMANENT, 1, 1e6, 0.5, DEAD, 0.0),
+    ],
+)
+def test_a_failure_is_tried_again_or_is_the_end(
+    failure: Failure, attempt: int, seconds_left: float, jitter: float, step: StepStatus, delay: float
+) -> None:
+    """As the retry policy says; while it is tried again nothing else changes."""
+    run = Run(DIAMOND)
+    decision = run.fail("a", failure, attempt=attempt, seconds_left=seconds_left, jitter=jitter)
+    assert (decision.node, decision.step, decision.delay_seconds) == ("a", step, delay)
+    assert (decision.ending is not None) == (step is DEAD)
+    assert (decision.activate, decision.expand) == ((), ())
+
+
+def test_a_dead_step_takes_its_workflow_with_it() -> None:
+    """The error names it; what runs, waits or was never started is cancelled."""
+    run = Run(DIAMOND)
+    run.succeed("a")
+    run.claim("c")
+    decision = run.fail("b")
+    error = {"code": "bad", "message": "It is bad.", "step": "b"}
+    assert decision.ending == Ending(WorkflowStatus.FAILED, (), error)
+    assert [run.counts(node) for node in "abcd"] == [
+        {SUCCEEDED: 1},
+        {DEAD: 1},
+        {CANCELLED: 1},
+        {CANCELLED: 1},
+    ]
+
+
+def test_a_skipped_step_is_gone_on_without() -> None:
+    """Its successors run, and the result is partial and says what is missing."""
+    run = Run(define(spec("a", on_failure="skip"), spec("b", "a")))
+    decision = run.fail("a")
+    assert (decision.step, decision.activate, decision.ending) == (SKIPPED, ("b",), None)
+    ending = run.succeed("b").ending
+    assert ending is not None
+    assert (ending.status, ending.results) == (WorkflowStatus.PARTIAL, ("b",))
+    assert ending.error == {"code": "steps_skipped", "message": "The result was made without: a."}
+
+
+def test_a_skippable_step_is_tried_again_first() -> None:
+    """Skipping is for when retries are used up."""
+    run = Run(define(spec("a", on_failure="skip"), spec("b", "a")))
+    assert run.fail("a", PASSING).step is WAITING
+
+
+def test_a_result_that_was_skipped_is_no_result() -> None:
+    """The workflow has failed, and says so."""
+    run = Run(define(spec("a"), spec("b", "a", on_failure="skip")))
+    run.succeed("a")
+    ending = run.fail("b").ending
+    assert ending is not None
+    assert (ending.status, ending.results) == (WorkflowStatus.FAILED, ())
+    assert ending.error is not None
+    assert ending.error["code"] == "steps_skipped"
+
+
+class TestFanOut:
+    """A step for every element of a list, and what comes after all of them."""
+
+    OVER_INPUT = define(spec("each", for_each="input.a.items"), spec("sum", "each"))
+    OVER_OUTPUT = define(spec("plan"), spec("each", for_each="plan.items"), spec("sum", "each"))
+    OVER_BOTH = define(spec("plan"), spec("slow"), spec("each", "slow", for_each="plan.items"))
+
+    def test_over_the_input_it_is_known_at_once(self) -> None:
+        """Ready steps from the start; the sum waits for all."""
+        run = Run(self.OVER_INPUT, {"a": {"items": [1, 2, 3]}})
+        assert run.counts("each") == {READY: 3}
+        assert run.succeed("each").activate == ()
+        assert run.succeed("each").activate == ()
+        assert run.succeed("each").activate == ("sum",)
+
+    @pytest.mark.parametrize(
+        "wrong", [{}, {"a": 1}, {"a": {"items": None}}, {"a": {"items": {}}}, {"a": [[]]}]
+    )
+    def test_a_list_that_is_not_there_is_an_error_of_the_input(self, wrong: dict[str, Any]) -> None:
+        """Before anything is stored."""
+        with pytest.raises(DefinitionError, match=r"list at 'a\.items'"):
+            coordinator.plan(self.OVER_INPUT, wrong)
+
+    def test_over_an_output_it_is_known_when_that_is(self) -> None:
+        """The steps come into being with the success, ready."""
+        run = Run(self.OVER_OUTPUT)
+        assert run.state.nodes["each"].total is None
+        decision = run.succeed("plan", {"items": ["ab"] * 2})
+        assert decision.expand == (Expansion("each", 2, READY),)
+        assert run.counts("sum") == {BLOCKED: 1}
+
+    def test_an_output_without_the_list_is_an_error(self) -> None:
+        """Nothing has been decided then."""
+        for output in (None, [], {}, {"items": "abc"}):
+            run = Run(self.OVER_OUTPUT)
+            with pytest.raises(DefinitionError):
+                run.succeed("plan", output)
+            assert run.counts("plan") == {RUNNING: 1}
+
+    def test_over_nothing_in_the_input_it_is_done(self) -> None:
+        """What comes after runs at once."""
+        run = Run(self.OVER_INPUT, {"a": {"items": []}})
+        assert run.counts("each") == {}
+        assert run.counts("sum") == {READY: 1}
+
+    def test_over_an_empty_output_it_is_done(self) -> None:
+        """With the step that listed nothing."""
+        run = Run(self.OVER_OUTPUT)
+        decision = run.succeed("plan", {"items": []})
+        assert (decision.expand, decision.activate) == ((Expansion("each", 0, READY),), ("sum",))
+
+    def test_a_run_of_nothing_ends_where_it_starts(self) -> None:
+        """The only node is a list without elements."""
+        run = Run(define(spec("each", for_each="input.items")), {"items": []})
+        assert run.last.ending == Ending(WorkflowStatus.SUCCEEDED, ("each",))
+        assert run.state.status is WorkflowStatus.SUCCEEDED
+
+    def test_empty_lists_one_after_the_other_are_passed_at_once(self) -> None:
+        """A node over nothing that waits for another over nothing."""
+        chain = define(spec("a", for_each="input.x"), spec("b", "a", for_each="input.x"), spec("c", "b"))
+        assert Run(chain, {"x": []}).counts("c") == {READY: 1}
+        mixed = Run(define(spec("s"), spec("b", "s", for_each="input.x"), spec("c", "b")), {"x": []})
+        assert mixed.counts("c") == {BLOCKED: 1}
+        assert mixed.succeed("s").activate == ("c",)
+
+    @pytest.mark.parametrize("first", ["plan", "slow"])
+    def test_it_waits_for_all_that_it_needs(self, first: str) -> None:
+        """Whichever comes first: the list, or another step."""
+        run = Run(self.OVER_BOTH)
+        second = {"plan": "slow", "slow": "plan"}[first]
+        output = {"items": [1, 2]}
+        run.succeed(first, output)
+        assert run.counts("each").get(READY, 0) == 0
+        run.succeed(second, output)
+        assert run.counts("each") == {READY: 2}
+
+    def test_elements_that_may_be_skipped_leave_a_partial_sum(self) -> None:
+        """One of two is missing."""
+        run = Run(
+            define(spec("each", for_each="input.items", on_failure="skip"), spec("sum", "each")),
+            {"items": [1, 2]},
+        )
+        run.fail("each")
+        assert run.succeed("each").activate == ("sum",)
+        ending = run.succeed("sum").ending
+        assert ending is not None
+        assert ending.status is WorkflowStatus.PARTIAL
+
+    def test_a_skipped_list_has_no_elements(self) -> None:
+        """Neither are there steps for it, nor does anything wait for them."""
+        run = Run(
+            define(spec("plan", on_failure="skip"), spec("each", for_each="plan.items"), spec("sum", "each"))
+        )
+        decision = run.fail("plan")
+        assert decision.expand == (Expansion("each", 0, BLOCKED),)
+        assert decision.activate == ("sum",)
+
+    def test_one_dead_element_ends_the_others(self) -> None:
+        """They are cancelled, those that succeeded stay."""
+        run = Run(self.OVER_INPUT, {"a": {"items": [1, 2, 3]}})
+        run.succeed("each")
+        assert run.fail("each").ending is not None
+        assert run.counts("each") == {SUCCEEDED: 1, DEAD: 1, CANCELLED: 1}
+
+
+class TestPartialResults:
+    """`allow_partial` keeps what there is when a run ends early."""
+
+    def test_the_furthest_outputs_are_the_result(self) -> None:
+        """Not those that others were built upon."""
+        run = Run(replace(DIAMOND, allow_partial=True))
+        run.succeed("a")
+        run.succeed("b")
+        ending = run.fail("c").ending
+        assert ending is not None
+        assert (ending.status, ending.results) == (WorkflowStatus.PARTIAL, ("b",))
+        assert ending.error is not None
+        assert ending.error["step"] == "c"
+
+    def test_what_has_nothing_to_show_has_failed(self) -> None:
+        """No step had succeeded."""
+        ending = Run(replace(DIAMOND, allow_partial=True)).fail("a").ending
+        assert ending is not None
+        assert (ending.status, ending.results) == (WorkflowStatus.FAILED, ())
+
+    def test_a_result_that_is_there_is_the_result(self) -> None:
+        """Although a later step died."""
+        run = Run(define(spec("a"), spec("b", "a"), result="a", allow_partial=True))
+        run.succeed("a")
+        ending = run.fail("b").ending
+        assert ending is not None
+        assert (ending.status, ending.results) == (WorkflowStatus.PARTIAL, ("a",))
+
+    def test_without_it_nothing_is_kept(self) -> None:
+        """Half a result would pass for a whole one."""
+        run = Run(DIAMOND)
+        run.succeed("a")
+        ending = run.fail("b").ending
+        assert ending is not None
+        assert (ending.status, ending.results) == (WorkflowStatus.FAILED, ())
+
+
+def test_a_cancelled_run_has_no_result_and_no_error() -> None:
+    """Everything unfinished is cancelled."""
+    run = Run(replace(DIAMOND, allow_partial=True))
+    run.succeed("a")
+    run.claim("b")
+    assert run.decide(CancelRequested()) == Decision(ending=Ending(WorkflowStatus.CANCELLED))
+    assert [run.counts(node) for node in "abcd"] == [{SUCCEEDED: 1}] + [{CANCELLED: 1}] * 3
+
+
+@pytest.mark.parametrize(
+    ("allow_partial", "status", "results"),
+    [(False, WorkflowStatus.FAILED, ()), (True, WorkflowStatus.PARTIAL, ("a",))],
+)
+def test_a_deadline_ends_a_run_with_what_it_may_show(
+    allow_partial: bool, status: WorkflowStatus, results: tuple[str, ...]
+) -> None:
+    """And says how to give it more."""
+    run = Run(replace(DIAMOND, allow_partial=allow_partial))
+    run.succeed("a")
+    ending = run.decide(DeadlinePassed()).ending
+    assert ending is not None
+    assert (ending.status, ending.results) == (status, results)
+    assert ending.error is not None
+    assert ending.error["code"] == "deadline_exceeded"
+    assert "deadline_seconds" in ending.error["message"]
+
+
+@pytest.mark.parametrize("how", [CancelRequested(), DeadlinePassed()])
+def test_nothing_happens_after_the_end(how: coordinator.Event) -> None:
+    """Neither news of a step nor another end."""
+    run = Run(DIAMOND)
+    run.claim("a")
+    run.decide(how)
+    failed = StepFailed("a", PERMANENT, 1, RetryPolicy(3), 1.0, 0.5)
+    for event in (StepSucceeded("a", {}), failed, CancelRequested(), DeadlinePassed()):
+        with pytest.raises(IllegalEvent):
+            run.decide(event)
+
+
+@pytest.mark.parametrize(
+    "event", [StepSucceeded("a", {}), StepFailed("a", PASSING, 1, RetryPolicy(3), 1.0, 0.5)]
+)
+def test_news_of_a_step_that_does_not_run_are_illegal(event: coordinator.Event) -> None:
+    """It has not been claimed, or has ended."""
+    run = Run(DIAMOND)
+    with pytest.raises(IllegalEvent):
+        run.decide(event)
+    run.succeed("a")
+    with pytest.raises(IllegalEvent):
+        run.decide(event)
