@@ -49,6 +49,13 @@ def test_what_is_nowhere_is_404(api: Api, path: str) -> None:
     assert "/api/docs/" in problem["detail"]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_path_without_its_slash_is_redirected_as_it_is(api: Api, method: str) -> None:
+    """308: whoever follows sends the same again, and a submission is none the less one."""
+    response = api.send(method, WORKFLOWS.rstrip("/"), b'{"type": "one_noop", "input": {}}')
+    assert (response.status_code, response["Location"]) == (308, WORKFLOWS)
+
+
 @pytest.mark.parametrize("path", ALLOWED)
 def test_a_method_that_is_not_there_is_405(api: Api, path: str) -> None:
     """With those there are, in Allow."""
