@@ -43,6 +43,23 @@ class Ask:
         return {"texts": texts}
 
 
+@registry.agent("echo")
+class Echo:
+    """Returns `input.output`."""
+
+    def run(self, step: StepContext) -> Any:
+        return step.input["output"]
+
+
+@registry.agent("ask_for_nothing")
+class AskForNothing:
+    """Makes a model call, and returns what cannot be stored."""
+
+    def run(self, step: StepContext) -> Any:
+        step.complete("Say something.", max_tokens=50)
+        return object()
+
+
 @registry.agent("fail")
 class Fail:
     """Fails as often as `options.times` says (for ever without it), transiently or not."""

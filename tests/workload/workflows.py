@@ -32,6 +32,9 @@ ten_noops = registry.define(chain("ten_noops", "noop", 10))
 one_noop = registry.define(chain("one_noop", "noop", 1))
 one_sleep = registry.define(chain("one_sleep", "sleep", 1))
 one_ask = registry.define(chain("one_ask", "ask", 1))
+one_echo = registry.define(chain("one_echo", "echo", 1))
+two_echoes = registry.define(chain("two_echoes", "echo", 2))
+one_ask_for_nothing = registry.define(chain("one_ask_for_nothing", "ask_for_nothing", 1))
 three_asks = registry.define(chain("three_asks", "ask", 3))
 fan_out = registry.define(
     Definition(
@@ -82,6 +85,16 @@ skips = registry.define(
             StepSpec(key="last", agent="noop", needs=("broken",)),
         ),
         result="last",
+    )
+)
+each_asks = registry.define(
+    Definition(
+        type="each_asks",
+        title="Each element asks",
+        description="Makes model calls for each element of the input's list.",
+        input_schema=ANY_OBJECT,
+        steps=(StepSpec(key="one", agent="ask", for_each="input.items", tier=Tier.FAST),),
+        result="one",
     )
 )
 each = registry.define(
