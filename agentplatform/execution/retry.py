@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MOST_DOUBLINGS = 60
+"""More would be no longer wait than any cap, and in the end no number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -38,7 +41,9 @@ def retry_delay_seconds(
     """
     if not failure.transient or attempt >= policy.max_attempts:
         return None
-    ceiling = min(policy.max_backoff_seconds, policy.base_backoff_seconds * 2 ** (attempt - 1))
+    ceiling = min(
+        policy.max_backoff_seconds, policy.base_backoff_seconds * 2.0 ** min(attempt - 1, MOST_DOUBLINGS)
+    )
     delay = ceiling * jitter
     if failure.retry_after_seconds is not None:
         delay = max(delay, min(failure.retry_after_seconds, policy.max_backoff_seconds))

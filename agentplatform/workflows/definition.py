@@ -15,6 +15,8 @@ from jsonschema.exceptions import SchemaError
 from agentplatform.llm.tiers import Tier
 
 _KEY = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+MAX_NAME_CHARACTERS = 64
+MAX_TITLE_CHARACTERS = 200
 INPUT = "input"
 """The name under which a workflow's own input is referred to in `for_each`."""
 
@@ -111,6 +113,8 @@ def _check(definition: Definition) -> None:
         raise DefinitionError(
             f"{where}: a type is lower-case letters, digits and '_', starting with a letter"
         )
+    if not 1 <= len(definition.title) <= MAX_TITLE_CHARACTERS:
+        raise DefinitionError(f"{where}: a title has 1 to {MAX_TITLE_CHARACTERS} characters")
     if not definition.steps:
         raise DefinitionError(f"{where}: has no steps; give it at least one")
     keys = [spec.key for spec in definition.steps]
@@ -140,7 +144,10 @@ def _check_step(where: str, spec: StepSpec, keys: Sequence[str]) -> None:
     for needed in sorted(spec.sources):
         if needed not in keys:
             raise DefinitionError(f"{place}: needs '{needed}', which is not one of the steps {list(keys)}")
-    if spec.for_each is not None and len(spec.for_each.split(".")) < 2:
+    if not 1 <= len(spec.agent) <= MAX_NAME_CHARACTERS:
+        raise DefinitionError(f"{place}: an agent's name has 1 to {MAX_NAME_CHARACTERS} characters")
+    path = spec.for_each.split(".") if spec.for_each is not None else ["input", "items"]
+    if len(path) < 2 or not all(1 <= len(name) <= MAX_NAME_CHARACTERS for name in path):
         raise DefinitionError(f"{place}: for_each must name a list, such as 'input.items' or 'plan.queries'")
     if spec.on_failure not in ("fail", "skip"):
         raise DefinitionError(f"{place}: on_failure is 'fail' or 'skip', not '{spec.on_failure}'")

@@ -39,10 +39,10 @@ def test_when_a_failed_step_is_tried_again(
 
 def test_backoff_never_exceeds_its_cap() -> None:
     """However often a step has been tried."""
-    policy = RetryPolicy(max_attempts=100, base_backoff_seconds=2.0, max_backoff_seconds=10.0)
+    policy = RetryPolicy(max_attempts=5_000, base_backoff_seconds=2.0, max_backoff_seconds=10.0)
     failure = Failure("code", "message", transient=True)
     delays = [
         retry_delay_seconds(policy, failure, attempt=attempt, seconds_left=1e9, jitter=0.999)
-        for attempt in range(1, 50)
+        for attempt in (*range(1, 50), 1_500, 4_999)
     ]
     assert all(delay is not None and delay < 10 for delay in delays)

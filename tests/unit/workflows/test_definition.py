@@ -40,6 +40,26 @@ ONE = StepSpec("one", "agent")
             "wait for each other in a circle",
         ),
         ((StepSpec("one", "agent", for_each="input"),), {}, "step 'one': for_each must name a list"),
+        ((StepSpec("one", "agent", for_each="input."),), {}, "step 'one': for_each must name a list"),
+        ((StepSpec("one", "agent", for_each="input..a"),), {}, "step 'one': for_each must name a list"),
+        ((StepSpec("one", "agent", for_each=""),), {}, "step 'one': for_each must name a list"),
+        (
+            (StepSpec("one", "agent", for_each="nope.items"),),
+            {},
+            "step 'one': needs 'nope', which is not one",
+        ),
+        (
+            (StepSpec("one", "agent", for_each=f"input.{'x' * 65}"),),
+            {},
+            "step 'one': for_each must name a list",
+        ),
+        ((StepSpec("one", ""),), {}, "step 'one': an agent's name has 1 to 64 characters"),
+        ((StepSpec("one", "x" * 65),), {}, "step 'one': an agent's name has 1 to 64 characters"),
+        ((StepSpec("one", "agent", needs=("one",)),), {}, "wait for each other in a circle"),
+        ((ONE,), {"title": ""}, "a title has 1 to 200 characters"),
+        ((ONE,), {"title": "x" * 201}, "a title has 1 to 200 characters"),
+        ((StepSpec("one", "agent", timeout_seconds=0),), {}, "timeout_seconds must be at least 1"),
+        ((StepSpec("one", "agent", estimated_tokens=0),), {}, "estimated_tokens must be at least 1"),
         (
             (
                 StepSpec("one", "agent", for_each="input.items"),
