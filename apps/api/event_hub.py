@@ -79,7 +79,7 @@ class EventHub:
                 await self._pubsub.unsubscribe(TOKENS_CHANNEL + workflow_id)
 
     async def _listen(self) -> None:
-        while True:
+        while not _is_cancelled():
             try:
                 await self._listen_once()
             except (RedisError, OSError) as error:
@@ -96,7 +96,7 @@ class EventHub:
             self._pubsub = pubsub
             await self._follow_tokens(*self._waiting)
             self._wake_all()
-            while True:
+            while not _is_cancelled():
                 message = await pubsub.get_message(timeout=5.0)
                 if message is not None:
                     self._hand_out(message["channel"].decode(), message["data"])
@@ -118,6 +118,12 @@ class EventHub:
     def _wake_all(self) -> None:
         for workflow_id in list(self._waiting):
             self._wake(workflow_id)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task has been cancelled: a library's own timeout may have swallowed the exception that says so."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 hub = EventHub()
