@@ -35,9 +35,9 @@ def from_jsonb(value: str | None) -> Any:
     return None if value is None else orjson.loads(value)
 
 
-def call_function(name: str, arguments: Sequence[Any], casts: Sequence[str] | None = None) -> list[Any]:
+def call_function(name: str, arguments: Sequence[Any], casts: Sequence[str]) -> list[Any]:
     """Rows of `SELECT * FROM name(arguments)`, as tuples; the connection goes back to the pool at once."""
-    places = ", ".join(f"%s::{cast}" for cast in casts) if casts else ", ".join(["%s"] * len(arguments))
+    places = ", ".join(f"%s::{cast}" for cast in casts)
     try:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT * FROM {name}({places})", arguments)

@@ -28,8 +28,13 @@ class Hint:
 
     @property
     def task_id(self) -> str:
-        """The same for every sending of the same hint, and for a step continued without one."""
-        return f"{self.step_id}:{self.attempt}"
+        """The Celery task id of this hint."""
+        return task_id(self.step_id, self.attempt)
+
+
+def task_id(step_id: UUID, attempt: int) -> str:
+    """The Celery task id of an attempt: the same for every sending of its hint, and when there was none."""
+    return f"{step_id}:{attempt}"
 
 
 def send_hints(hints: Sequence[Hint]) -> None:

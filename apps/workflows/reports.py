@@ -13,6 +13,7 @@ from celery import current_task
 from celery.utils.time import utcoffset
 
 from agentplatform.execution.executor import ClaimedStep, Outcome
+from apps.workflows.hints import task_id
 from apps.workflows.wake import wake
 
 SEND_SECONDS = 0.25
@@ -37,12 +38,12 @@ class StepReports:
         threading.Thread(target=self._run, name="task-events", daemon=True).start()
 
     def started(self, step: ClaimedStep) -> None:
-        task_id = _task_id(step)
+        own_id = task_id(step.step_id, step.attempt)
         request = current_task.request
-        is_hinted = request.id == task_id
+        is_hinted = request.id == own_id
         self._report(
             "task-received",
-            uuid=task_id,
+            uuid=own_id,
             name=step.label,
             root_id=str(step.workflow_id),
             parent_id=request.parent_id if is_hinted else self._chain.previous,
@@ -50,16 +51,18 @@ class StepReports:
             kwargs="{}",
             retries=0,
         )
-        self._report("task-started", uuid=task_id)
-        self._chain.previous = task_id
+        self._report("task-started", uuid=own_id)
+        self._chain.previous = own_id
 
     def ended(self, step: ClaimedStep, outcome: Outcome, seconds: float) -> None:
         if outcome.failure is None:
-            self._report("task-succeeded", uuid=_task_id(step), result="None", runtime=seconds)
+            self._report(
+                "task-succeeded", uuid=task_id(step.step_id, step.attempt), result="None", runtime=seconds
+            )
         else:
             self._report(
                 "task-failed",
-                uuid=_task_id(step),
+                uuid=task_id(step.step_id, step.attempt),
                 exception=outcome.failure.code,
                 traceback=outcome.failure.traceback,
             )
@@ -93,7 +96,3 @@ class StepReports:
             event.update(common, clock=dispatcher.clock.forward())
         with dispatcher.mutex:
             dispatcher._publish(events, dispatcher.producer, "task.multi")
-
-
-def _task_id(step: ClaimedStep) -> str:
-    return f"{step.step_id}:{step.attempt}"
