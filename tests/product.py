@@ -16,7 +16,16 @@ from config.stack.management import manage
 from config.stack.stack import Stack
 from tests.integration.stack.launching import bare_environment, free_ports
 
-PROCESSES = ("simulator", "web", "dispatcher", "dispatcher-standby", "interactive", "standard", "batch")
+PROCESSES = (
+    "simulator",
+    "web",
+    "dispatcher",
+    "dispatcher-standby",
+    "interactive",
+    "standard",
+    "batch",
+    "embedder",
+)
 
 
 class Product:

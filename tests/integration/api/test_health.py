@@ -57,7 +57,7 @@ def test_readiness_without_the_broker_is_degraded(anonymous: Api, settings: Sett
     """Submissions are accepted meanwhile: the database is what matters."""
     (nowhere,) = free_ports(1)
     settings.BROKER_URL = settings.REDIS_URL = f"redis://127.0.0.1:{nowhere}/0"
-    assert degraded(anonymous) == {"dispatcher", "workers", "broker", "redis"}
+    assert degraded(anonymous) == {"dispatcher", "workers", "broker", "redis", "embedder"}
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ class TestBodyLimit:
         assert response.headers["content-type"] == PROBLEM
         problem = response.json()
         assert problem["type"] == "urn:agentplatform:problem:body-too-large"
-        assert str(settings.MAX_BODY_BYTES) in problem["detail"]
+        assert f"{settings.MAX_BODY_BYTES:,} bytes" in problem["detail"]
 
     def test_a_stream_over_the_limit_is_413(self) -> None:
         """Without an announced length it is counted, and not read to its end."""
