@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_DRAIN_BYTES = 64 * 1024 * 1024
+DRAIN_BYTES = 32 * 1024 * 1024
 _DRAIN_SECONDS = 10.0
 """How much of a refused body is read and thrown away, and for how long."""
 
@@ -90,7 +90,7 @@ class BodyLimit:
 
 async def _drain(receive: Receive) -> None:
     drained = 0
-    while drained < _DRAIN_BYTES:
+    while drained < DRAIN_BYTES:
         message = await receive()
         drained += len(message.get("body", b""))
         if message["type"] == "http.disconnect" or not message.get("more_body", False):

@@ -160,7 +160,7 @@ def test_code_keeps_its_indentation() -> None:
 
 def test_paragraphs_are_gathered_up_to_the_limit() -> None:
     """As many as fit, whole."""
-    paragraph = "word " * 99 + "word"
+    paragraph = "word " * 59 + "word"
     texts = [text for _, text in markdown("\n\n".join([paragraph] * 7))]
     assert texts == ["\n\n".join([paragraph] * 3), "\n\n".join([paragraph] * 3), paragraph]
 
