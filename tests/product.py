@@ -84,6 +84,21 @@ class Product:
         assert response.status_code == 202, response.text
         return str(response.json()["workflow_id"])
 
+    def document(self, title: str, content: str) -> str:
+        """Adds a document and returns its id, once its passages have their vectors."""
+        response = self.http.post("/api/v1/documents/", json={"title": title, "content": content})
+        assert response.status_code == 201, response.text
+        self.embedded(str(response.json()["id"]))
+        return str(response.json()["id"])
+
+    def embedded(self, document_id: str) -> None:
+        """Returns once the document's passages have their vectors."""
+        eventually(
+            lambda: self.http.get(f"/api/v1/documents/{document_id}/").json()["is_embedded"],
+            60,
+            f"{document_id} is not embedded",
+        )
+
     def workflow(self, workflow_id: str) -> dict[str, Any]:
         """The workflow as the API shows it."""
         response = self.http.get(f"/api/v1/workflows/{workflow_id}/")

@@ -24,6 +24,9 @@ class KnowledgeBase(models.Model):
     passages = models.IntegerField(default=0)
     changed_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    class Meta:
+        permissions = [("embed_knowledgebase", "Can have its vectors made anew")]
+
     def __str__(self) -> str:
         return f"knowledge base of {self.tenant_id}"
 

@@ -77,6 +77,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={"permissions": [("embed_knowledgebase", "Can have its vectors made anew")]},
         ),
         migrations.AddField(
             model_name="chunk",
