@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -172,12 +173,12 @@ def number_sources(
                 about = {key: source[key] for key in ("title", "heading", "document_id")}
                 sources.append({"number": numbers[place], **about})
             own[source["passage"]] = numbers[place]
-        text = _CITATION.sub(lambda cited, own=own: _renumbered(cited, own), note["notes"])
+        text = _CITATION.sub(partial(_renumbered, own), note["notes"])
         numbered.append((note["question"], text))
     return numbered, sources
 
 
-def _renumbered(cited: re.Match[str], numbers: Mapping[int, int]) -> str:
+def _renumbered(numbers: Mapping[int, int], cited: re.Match[str]) -> str:
     number = numbers.get(int(cited[1]))
     return f"[{number}]" if number is not None else ""
 

@@ -1,12 +1,13 @@
 """Agents that sum up a text of any length: its parts one by one, then the partial summaries together.
 
-No call's input grows with the text. A part is at most MAX_PART_CHARACTERS long; partial summaries that are together
-longer than MAX_COMBINED_CHARACTERS are combined in groups, and what comes of that again, until one is left.
+No call's input grows with the text. A part is at most MAX_PART_CHARACTERS long, and one call combines at most
+MAX_COMBINED summaries: more of them are combined in groups, and what comes of that again, until one is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -17,8 +18,8 @@ from agentplatform.retrieval.parts import text_parts
 
 MAX_PART_CHARACTERS = 12_000
 MAX_PARTS = 1_000
-MAX_COMBINED_CHARACTERS = 24_000
-"""How much of partial summaries one call combines."""
+MAX_COMBINED = 20
+"""How many summaries one call combines: no more than this times GROUP_MAX_TOKENS go into it."""
 
 PARTIAL_MAX_WORDS = 120
 PARTIAL_MAX_TOKENS = 400
@@ -111,11 +112,9 @@ class CombineSummaries:
 def _combined(step: StepContext, partials: Sequence[Mapping[str, Any]]) -> str:
     """Combines group by group, level by level, then all that is left as the input asks."""
     summaries = [str(partial["summary"]) for partial in partials]
-    while len(groups := list(_groups(summaries))) > 1:
+    while len(summaries) > MAX_COMBINED:
         ask = f"Combine them into one summary of at most {GROUP_MAX_WORDS} words.{_focus(step.input)}"
-        summaries = [
-            _combine(step, group, ask, GROUP_MAX_TOKENS) if len(group) > 1 else group[0] for group in groups
-        ]
+        summaries = [_combine(step, group, ask, GROUP_MAX_TOKENS) for group in _groups(summaries)]
     return _combine(step, summaries, _final_ask(step.input), summary_max_tokens(_max_words(step.input)))
 
 
@@ -128,17 +127,11 @@ def _combine(step: StepContext, summaries: Sequence[str], ask: str, max_tokens: 
     return ask_for_text(step, prompt, system=_SYSTEM, max_tokens=max_tokens, cut_code="summary_cut").strip()
 
 
-def _groups(summaries: Sequence[str]) -> Iterator[list[str]]:
-    """The summaries in order, in groups that one call takes: each of two at least, so that every level has fewer."""
-    group: list[str] = []
-    characters = 0
-    for summary in summaries:
-        if len(group) > 1 and characters + len(summary) > MAX_COMBINED_CHARACTERS:
-            yield group
-            group, characters = [], 0
-        group.append(summary)
-        characters += len(summary)
-    yield group
+def _groups(summaries: Sequence[str]) -> list[Sequence[str]]:
+    """The summaries in order, in as few groups as one call each can take, of about the same size."""
+    count = -(-len(summaries) // MAX_COMBINED)
+    bounds = [len(summaries) * number // count for number in range(count + 1)]
+    return [summaries[start:end] for start, end in pairwise(bounds)]
 
 
 def _max_words(workflow_input: Mapping[str, Any]) -> int:

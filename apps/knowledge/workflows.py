@@ -6,6 +6,7 @@ from agentplatform.agents.registry import registry
 from agentplatform.agents.researching import NOTES_MAX_TOKENS, PLAN_MAX_TOKENS, REPORT_MAX_TOKENS
 from agentplatform.agents.summarizing import (
     GROUP_MAX_TOKENS,
+    MAX_COMBINED,
     MAX_PART_CHARACTERS,
     MAX_PARTS,
     MOST_WORDS,
@@ -71,6 +72,8 @@ answer_question = registry.define(
     )
 )
 
+_GROUPS = MAX_PARTS // MAX_COMBINED
+
 summarize_document = registry.define(
     Definition(
         type="summarize_document",
@@ -114,9 +117,9 @@ summarize_document = registry.define(
                 input_fields=("style", "max_words", "focus"),
                 tier=Tier.BALANCED,
                 estimated_tokens=6_000,
-                # The longest document: all partial summaries, at least two a group, then half as many of each level.
-                max_input_tokens=MAX_PARTS * (PARTIAL_MAX_TOKENS + GROUP_MAX_TOKENS),
-                max_output_tokens=MAX_PARTS // 2 * GROUP_MAX_TOKENS + 2 * summary_max_tokens(MOST_WORDS),
+                # The longest document: its partial summaries, then a group of each MAX_COMBINED, then those of these.
+                max_input_tokens=MAX_PARTS * PARTIAL_MAX_TOKENS + 2 * _GROUPS * (GROUP_MAX_TOKENS + 1_000),
+                max_output_tokens=2 * _GROUPS * GROUP_MAX_TOKENS + 2 * summary_max_tokens(MOST_WORDS),
                 # One call after the other, more of them the longer the document is.
                 timeout_seconds=600,
             ),
@@ -169,6 +172,7 @@ extract_data = registry.define(
                 max_input_tokens=2 * BYTES_PER_CHARACTER * (MAX_TEXT_CHARACTERS + 36_000)
                 + EXTRACT_MAX_TOKENS,
                 max_output_tokens=2 * EXTRACT_MAX_TOKENS,
+                timeout_seconds=300,
             ),
         ),
         result="extract",
@@ -235,6 +239,7 @@ research_report = registry.define(
                 # Six notes of NOTES_MAX_TOKENS with their questions, and the topic.
                 max_input_tokens=2 * 20_000,
                 max_output_tokens=2 * REPORT_MAX_TOKENS,
+                timeout_seconds=300,
             ),
         ),
         result="report",
