@@ -6,7 +6,7 @@ RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_fields jsonb;
 BEGIN
-    IF pg_column_size(p_input) < 4096 THEN
+    IF pg_column_size(p_input) < 512 THEN  -- as it is stored, which may be compressed
         RETURN p_input;
     END IF;
     SELECT spec -> 'input_fields' INTO v_fields
