@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agentplatform.agents.agent import StepContext
+from agentplatform.agents.agent import StepContext, StepError
 from agentplatform.agents.registry import registry
 from agentplatform.agents.researching import take_notes
 from apps.knowledge.agents import RetrievePassages
@@ -14,10 +14,17 @@ from apps.knowledge.agents import RetrievePassages
 
 @registry.agent("survey_knowledge")
 class SurveyKnowledge:
-    """Output: `{"headings": [text]}`: what the knowledge base has on the topic. Option `limit`, default 6."""
+    """Output: `{"headings": [text]}`: what the knowledge base has on the topic. Option `limit`, default 6.
+
+    Raises StepError `nothing_found` when it has nothing, so that nothing is spent on it.
+    """
 
     def run(self, step: StepContext) -> Any:
         passages = _passages(step, step.input["topic"])
+        if not passages:
+            raise StepError(
+                "nothing_found", "The knowledge base has nothing on the topic; add documents on it first."
+            )
         headings = (passage["heading"] or passage["title"] for passage in passages)
         return {"headings": list(dict.fromkeys(headings))}
 

@@ -10,7 +10,7 @@ from agentplatform.simulator.answering.values import list_items
 TYPICAL_QUESTIONS = 5
 _PATH_SEPARATOR = re.compile(r"\s+[›>/]\s+")
 _ASKS = re.compile(
-    r"(?:what|how|why|when|where|which|who)\s+"
+    r"(?:what|how|why|when|where|which|who)\s+(?:(?:long|many|much|often|soon)\s+)?"
     r"(?:is|are|do|does|did|can|could|should|must|will|has|have|happens|holds|makes|works)\b",
     re.IGNORECASE,
 )
