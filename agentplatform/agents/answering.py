@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
-from agentplatform.agents.agent import Degradation, StepContext, StepError
+from agentplatform.agents.agent import Degradation, StepContext
+from agentplatform.agents.asking import ask_for_text
+from agentplatform.agents.passages import cited_sources, passages_block
 from agentplatform.agents.registry import registry
 from agentplatform.llm.tiers import Tier
 
@@ -52,37 +54,9 @@ class AnswerQuestion:
             return {"answer": "The knowledge base says nothing about this question.", "sources": []}
         kind = (step.needs["classify"] or {}).get("kind", "explanation")
         prompt = _prompt(step.input["question"], passages, QUESTION_KINDS[kind])
-        response = step.complete(prompt, system=_ANSWER_SYSTEM, max_tokens=ANSWER_MAX_TOKENS)
-        if not response.text.strip():
-            # A new request: the same one would be replayed, empty as it is, on every attempt.
-            again = f"{prompt}\nAnswer with at least one sentence."
-            response = step.complete(again, system=_ANSWER_SYSTEM, max_tokens=ANSWER_MAX_TOKENS)
-        if not response.text.strip():
-            raise StepError("empty_answer", "The model answered twice with no text; ask in other words.")
-        if response.stop_reason == "max_tokens":
-            step.degradations.append(Degradation("answer_cut", "The answer reached its limit of tokens."))
-        return {"answer": response.text, "sources": _sources(response.text, passages)}
+        answer = ask_for_text(step, prompt, system=_ANSWER_SYSTEM, max_tokens=ANSWER_MAX_TOKENS)
+        return {"answer": answer, "sources": cited_sources(answer, passages)}
 
 
 def _prompt(question: str, passages: Sequence[Mapping[str, Any]], manner: str) -> str:
-    blocks = "\n".join(
-        f'<passage id="{number}" source={quoteattr(passage["title"])} '
-        f"heading={quoteattr(passage['heading'])}>{escape(passage['text'])}</passage>"
-        for number, passage in enumerate(passages, start=1)
-    )
-    return f"<passages>\n{blocks}\n</passages>\n<question>{escape(question)}</question>\n{manner}"
-
-
-def _sources(answer: str, passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The passages that the answer cites as [n]; all of them when it cites none."""
-    cited = [n for n in range(1, len(passages) + 1) if f"[{n}]" in answer]
-    numbers = cited or range(1, len(passages) + 1)
-    return [
-        {
-            "passage": number,
-            "title": passages[number - 1]["title"],
-            "heading": passages[number - 1]["heading"],
-            "document_id": passages[number - 1]["document_id"],
-        }
-        for number in numbers
-    ]
+    return f"{passages_block(passages)}\n<question>{escape(question)}</question>\n{manner}"

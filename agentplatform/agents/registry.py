@@ -7,16 +7,18 @@ from typing import TypeVar
 
 from agentplatform.agents.agent import Agent
 from agentplatform.workflows.definition import Definition, DefinitionError
+from agentplatform.workflows.input_checks import InputCheck
 
 AgentType = TypeVar("AgentType", bound=Callable[[], Agent])
 
 
 class Registry:
-    """Agents by name and definitions by type. A name that is taken twice is an error, not a surprise."""
+    """Agents and checks of inputs by name, definitions by type. A name taken twice is an error, not a surprise."""
 
     def __init__(self) -> None:
         self._agents: dict[str, Agent] = {}
         self._definitions: dict[str, Definition] = {}
+        self._input_checks: dict[str, InputCheck] = {}
 
     def agent(self, name: str) -> Callable[[AgentType], AgentType]:
         """Class decorator: makes one instance the agent called `name`."""
@@ -26,6 +28,19 @@ class Registry:
                 raise DefinitionError(f"two agents are called '{name}'; give each a name of its own")
             self._agents[name] = factory()
             return factory
+
+        return register
+
+    def input_check(self, name: str) -> Callable[[InputCheck], InputCheck]:
+        """Function decorator: makes it the check of inputs that definitions name as `name`."""
+
+        def register(check: InputCheck) -> InputCheck:
+            if name in self._input_checks:
+                raise DefinitionError(
+                    f"two checks of inputs are called '{name}'; give each a name of its own"
+                )
+            self._input_checks[name] = check
+            return check
 
         return register
 
@@ -40,13 +55,23 @@ class Registry:
         """The agent called `name`; None when no installed app has one."""
         return self._agents.get(name)
 
+    def find_input_check(self, name: str) -> InputCheck | None:
+        """The check of inputs called `name`; None when no installed app has one."""
+        return self._input_checks.get(name)
+
     @property
     def definitions(self) -> Mapping[str, Definition]:
         return self._definitions
 
     def check(self) -> None:
-        """Raises DefinitionError, naming the place, when a definition's step has no agent."""
+        """Raises DefinitionError, naming the place, when a definition names an agent or a check that is not there."""
         for definition in self._definitions.values():
+            for name in definition.input_checks:
+                if name not in self._input_checks:
+                    raise DefinitionError(
+                        f"definition '{definition.type}': no check of inputs is called '{name}'; "
+                        f"known are {sorted(self._input_checks)}"
+                    )
             for spec in definition.steps:
                 if spec.agent not in self._agents:
                     raise DefinitionError(

@@ -23,7 +23,7 @@ from agentplatform.llm.model import CallContext
 from agentplatform.llm.tiers import Tier
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import Decision, StepFailed, StepSucceeded, WorkflowState
-from agentplatform.workflows.definition import Definition, DefinitionError
+from agentplatform.workflows.definition import Definition, FanOutError
 
 MAX_CODE_CHARACTERS = 64
 """How much of a failure's code is kept."""
@@ -221,15 +221,16 @@ class Executor:
 def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> tuple[Outcome, Decision]:
     """The coordinator's decision on how an attempt ended.
 
-    An output that lacks the list which a later step fans out over is a permanent failure of this step.
+    An output without the list which a later step fans out over, or with too long a one, is a permanent failure of
+    this step.
     """
     if outcome.failure is None:
         try:
             return outcome, coordinator.decide(
                 step.definition, state, StepSucceeded(step.node, outcome.output)
             )
-        except DefinitionError as error:
-            outcome = Outcome(failure=Failure("output_mismatch", str(error), transient=False))
+        except FanOutError as error:
+            outcome = Outcome(failure=Failure(error.code, str(error), transient=False))
     assert outcome.failure is not None
     event = StepFailed(
         node=step.node,

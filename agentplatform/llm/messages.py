@@ -16,7 +16,11 @@ OVERHEAD_TOKENS = 500
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One call to a model. `messages` and `tools` have the shape of the Anthropic Messages API."""
+    """One call to a model. `messages` and `tools` have the shape of the Anthropic Messages API.
+
+    With an `output_schema` (JSON Schema of an object) the model answers in JSON of that shape. A model is held to the
+    types, names and enumerations of a schema, not to its limits: validate the answer.
+    """
 
     tier: Tier
     messages: tuple[Mapping[str, Any], ...]
@@ -24,11 +28,15 @@ class ModelRequest:
     system: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
     stop_sequences: tuple[str, ...] = ()
+    output_schema: Mapping[str, Any] | None = None
 
     @property
     def canonical(self) -> bytes:
         """The request as canonical JSON in UTF-8."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        data = asdict(self)
+        if self.output_schema is None:
+            del data["output_schema"]
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return text.encode()
 
     @property

@@ -117,7 +117,7 @@ class IllegalEvent(ValueError):
 
 
 def plan(definition: Definition, workflow_input: Mapping[str, Any]) -> tuple[WorkflowState, Decision]:
-    """The state of a new run and its first decision; raises DefinitionError when a fan-out list is not there."""
+    """The state of a new run and its first decision; raises FanOutError when a fan-out list is not there."""
     nodes: dict[str, NodeState] = {}
     expansions: list[Expansion] = []
     for spec in definition.steps:

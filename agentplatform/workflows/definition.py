@@ -24,8 +24,21 @@ MINIMUM_STEP_TOKENS = 100
 """What admission charges a step that calls no model: coordination is cheap, but not free."""
 
 
+MAX_FAN_OUT = 10_000
+"""The most elements that a fan-out runs over: each is a step, with rows and a place in the queue of its own."""
+
+
 class DefinitionError(ValueError):
     """A definition is wrong; the message names the place and how to mend it."""
+
+
+class FanOutError(DefinitionError):
+    """What a fan-out should run over is no list, or too long a one. `path` is where it was looked for."""
+
+    def __init__(self, code: str, message: str, path: Sequence[str]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.path = tuple(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +46,10 @@ class StepSpec:
     """One node of a definition.
 
     `needs` names the steps whose outputs it reads. `for_each` ("input.items" or "plan.queries") runs it once
-    for every element of that list. `on_failure` says what a step that has given up means for its workflow:
-    "fail" ends it, "skip" goes on and labels the result. `estimated_tokens` is charged at admission.
+    for every element of that list. `input_fields` names the fields of the workflow's input that it gets, all
+    without it: where a field may be large, the steps that do not read it are then not burdened with it.
+    `on_failure` says what a step that has given up means for its workflow: "fail" ends it, "skip" goes on and
+    labels the result. `estimated_tokens` is charged at admission.
     `max_input_tokens` and `max_output_tokens` are the most that its model calls take in one attempt, all together;
     both 0 for a step that calls no model. They make the worst case that a dry run shows.
     """
@@ -51,6 +66,13 @@ class StepSpec:
     timeout_seconds: int | None = None
     on_failure: str = "fail"
     options: Mapping[str, Any] = field(default_factory=dict)
+    input_fields: tuple[str, ...] | None = None
+
+    def input_of(self, workflow_input: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What this step gets of the workflow's input."""
+        if self.input_fields is None:
+            return workflow_input
+        return {name: workflow_input[name] for name in self.input_fields if name in workflow_input}
 
     @property
     def sources(self) -> frozenset[str]:
@@ -61,7 +83,10 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """The template of a workflow: what it takes (`input_schema`), its steps, and which step is the result."""
+    """The template of a workflow: what it takes (`input_schema`), its steps, and which step is the result.
+
+    `input_checks` names registered checks of what a JSON Schema cannot say of an input.
+    """
 
     type: str
     title: str
@@ -71,6 +96,7 @@ class Definition:
     result: str
     examples: tuple[Mapping[str, Any], ...] = ()
     allow_partial: bool = False
+    input_checks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
@@ -87,24 +113,43 @@ class Definition:
         return tuple(spec for spec in self.steps if key in spec.sources)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object from which `from_json` makes an equal definition."""
+        """A JSON object from which `from_json` makes an equal definition.
+
+        What was added to definitions later is left out where it is not used: the content of those that do not use
+        it, and with it their version, stays.
+        """
         data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if not self.input_checks:
+            del data["input_checks"]
+        for spec in data["steps"]:
+            if spec["input_fields"] is None:
+                del spec["input_fields"]
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The definition that `to_json` wrote; raises DefinitionError where it is not a legal one."""
-        steps = tuple(
-            StepSpec(**{**spec, "needs": tuple(spec["needs"]), "tier": Tier(spec["tier"])})
-            for spec in data["steps"]
-        )
-        return cls(**{**data, "steps": steps, "examples": tuple(data.get("examples", ()))})
+        steps = tuple(_step_from_json(spec) for spec in data["steps"])
+        lists = {name: tuple(data.get(name, ())) for name in ("examples", "input_checks")}
+        return cls(**{**data, **lists, "steps": steps})
 
     @property
     def content_hash(self) -> str:
         """SHA-256 over the canonical JSON: a change of content is a new version."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _step_from_json(data: Mapping[str, Any]) -> StepSpec:
+    fields = data.get("input_fields")
+    return StepSpec(
+        **{
+            **data,
+            "needs": tuple(data["needs"]),
+            "tier": Tier(data["tier"]),
+            "input_fields": None if fields is None else tuple(fields),
+        }
+    )
 
 
 def _check(definition: Definition) -> None:
@@ -167,10 +212,18 @@ def _check_acyclic(where: str, steps: Iterable[StepSpec]) -> None:
 
 
 def list_at(path: Sequence[str], document: Any) -> list[Any]:
-    """The list at `path` inside `document`; raises DefinitionError when there is none."""
+    """The list at `path` inside `document`, of at most MAX_FAN_OUT elements; raises FanOutError."""
     value = document
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
+    place = ".".join(path)
     if not isinstance(value, list):
-        raise DefinitionError(f"for_each needs a list at '{'.'.join(path)}', found {type(value).__name__}")
+        message = f"for_each needs a list at '{place}', found {type(value).__name__}"
+        raise FanOutError("output_mismatch", message, path)
+    if len(value) > MAX_FAN_OUT:
+        message = (
+            f"the list at '{place}' has {len(value)} elements, and a fan-out runs over at most {MAX_FAN_OUT}; "
+            "make it shorter, or give each element more to do"
+        )
+        raise FanOutError("fan_out_too_large", message, path)
     return value

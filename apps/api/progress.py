@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 ENDED_STEPS = {"succeeded", "skipped", "dead", "cancelled"}
 ENDED_WORKFLOWS = {"succeeded", "partial", "failed", "cancelled"}
 
+_READABLE = ("answer", "summary", "report")
+
 
 @dataclass(frozen=True)
 class WorkflowView:
@@ -62,7 +64,8 @@ class WorkflowView:
 
     @property
     def answer(self) -> str:
-        return str(self.result.get("answer") or "")
+        """What there is to read in the result, under the name that its definition gives it."""
+        return str(next((self.result[name] for name in _READABLE if self.result.get(name)), ""))
 
     @property
     def sources(self) -> list[str]:

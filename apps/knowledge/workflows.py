@@ -1,9 +1,35 @@
 """Definitions that work on the knowledge base."""
 
 from agentplatform.agents.answering import ANSWER_MAX_TOKENS, KIND_MAX_TOKENS
+from agentplatform.agents.extracting import EXTRACT_MAX_TOKENS, MAX_TEXT_CHARACTERS
 from agentplatform.agents.registry import registry
+from agentplatform.agents.researching import NOTES_MAX_TOKENS, PLAN_MAX_TOKENS, REPORT_MAX_TOKENS
+from agentplatform.agents.summarizing import (
+    GROUP_MAX_TOKENS,
+    MAX_COMBINED,
+    MAX_PART_CHARACTERS,
+    MAX_PARTS,
+    MOST_WORDS,
+    PARTIAL_MAX_TOKENS,
+    STYLES,
+    summary_max_tokens,
+)
 from agentplatform.llm.tiers import Tier
 from agentplatform.workflows.definition import Definition, StepSpec
+from apps.knowledge import research, source_texts
+from apps.knowledge.source_texts import ONE_OF_THEM, TEXT_OR_DOCUMENT
+
+__all__ = [
+    "answer_question",
+    "extract_data",
+    "research",
+    "research_report",
+    "source_texts",
+    "summarize_document",
+]
+
+BYTES_PER_CHARACTER = 5
+"""The most that a character is in a prompt: four bytes in UTF-8, or five where it is escaped."""
 
 answer_question = registry.define(
     Definition(
@@ -43,5 +69,181 @@ answer_question = registry.define(
         ),
         result="answer",
         examples=({"question": "How do I rotate an API key?"},),
+    )
+)
+
+_GROUPS = MAX_PARTS // MAX_COMBINED
+
+summarize_document = registry.define(
+    Definition(
+        type="summarize_document",
+        title="Summarize a document",
+        description="Makes a summary of a text or a document of any length, in the style and length that is wanted.",
+        input_schema={
+            "type": "object",
+            "properties": {
+                **TEXT_OR_DOCUMENT,
+                "style": {"enum": list(STYLES), "default": "paragraph"},
+                "max_words": {"type": "integer", "minimum": 20, "maximum": MOST_WORDS, "default": 200},
+                "focus": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 500,
+                    "description": "What the reader cares about most.",
+                },
+            },
+            "oneOf": ONE_OF_THEM,
+            "additionalProperties": False,
+        },
+        input_checks=("document_exists",),
+        steps=(
+            StepSpec(key="split", agent="split_text", input_fields=("text", "document_id")),
+            StepSpec(
+                key="summarize",
+                agent="summarize_part",
+                for_each="split.parts",
+                input_fields=("style", "max_words", "focus"),
+                tier=Tier.FAST,
+                estimated_tokens=3_500,
+                # An empty answer is asked for once more. A part that is the whole has the length that was asked for.
+                max_input_tokens=2 * (BYTES_PER_CHARACTER * (MAX_PART_CHARACTERS + 500) + 2_000),
+                max_output_tokens=2 * summary_max_tokens(MOST_WORDS),
+                on_failure="skip",
+            ),
+            StepSpec(
+                key="combine",
+                agent="combine_summaries",
+                needs=("summarize",),
+                input_fields=("style", "max_words", "focus"),
+                tier=Tier.BALANCED,
+                estimated_tokens=6_000,
+                # The longest document: its partial summaries, then a group of each MAX_COMBINED, then those of these.
+                max_input_tokens=MAX_PARTS * PARTIAL_MAX_TOKENS + 2 * _GROUPS * (GROUP_MAX_TOKENS + 1_000),
+                max_output_tokens=2 * _GROUPS * GROUP_MAX_TOKENS + 2 * summary_max_tokens(MOST_WORDS),
+                # One call after the other, more of them the longer the document is.
+                timeout_seconds=600,
+            ),
+        ),
+        result="combine",
+        allow_partial=True,
+        examples=(
+            {"text": "The full text of a report, an article or a contract …", "max_words": 100},
+            {"document_id": "0193a1b2-0000-7000-8000-000000000000", "style": "bullets", "focus": "the risks"},
+        ),
+    )
+)
+
+extract_data = registry.define(
+    Definition(
+        type="extract_data",
+        title="Extract data",
+        description="Extracts data from a text or a document, as JSON that satisfies a JSON Schema.",
+        input_schema={
+            "type": "object",
+            "properties": {
+                **TEXT_OR_DOCUMENT,
+                "text": {**TEXT_OR_DOCUMENT["text"], "maxLength": MAX_TEXT_CHARACTERS},
+                "schema": {
+                    "type": "object",
+                    "description": "A JSON Schema (draft 2020-12) of an object: the data to extract.",
+                },
+                "instructions": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 2_000,
+                    "description": "What the schema does not say.",
+                },
+            },
+            "required": ["schema"],
+            "oneOf": ONE_OF_THEM,
+            "additionalProperties": False,
+        },
+        input_checks=("extraction_schema", "document_exists", "document_fits_one_call"),
+        steps=(
+            StepSpec(key="read", agent="read_text", input_fields=("text", "document_id")),
+            StepSpec(
+                key="extract",
+                agent="extract_data",
+                needs=("read",),
+                input_fields=("schema", "instructions"),
+                tier=Tier.BALANCED,
+                estimated_tokens=5_000,
+                # Text, instructions and schema; the second call has the first answer besides.
+                max_input_tokens=2 * BYTES_PER_CHARACTER * (MAX_TEXT_CHARACTERS + 36_000)
+                + EXTRACT_MAX_TOKENS,
+                max_output_tokens=2 * EXTRACT_MAX_TOKENS,
+                timeout_seconds=300,
+            ),
+        ),
+        result="extract",
+        examples=(
+            {
+                "text": "Invoice number: A-1042. Due date: 2026-12-01. Total: 129.50 EUR.",
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "invoice_number": {"type": "string"},
+                        "due_date": {"type": "string", "format": "date"},
+                        "total": {"type": "number"},
+                    },
+                    "required": ["invoice_number", "total"],
+                },
+            },
+        ),
+    )
+)
+
+research_report = registry.define(
+    Definition(
+        type="research_report",
+        title="Research report",
+        description="Researches a topic in the knowledge base: plans questions, takes notes, writes a report.",
+        input_schema={
+            "type": "object",
+            "properties": {
+                "topic": {"type": "string", "minLength": 3, "maxLength": 1_000},
+            },
+            "required": ["topic"],
+            "additionalProperties": False,
+        },
+        steps=(
+            StepSpec(key="survey", agent="survey_knowledge", options={"limit": 12}),
+            StepSpec(
+                key="plan",
+                agent="plan_research",
+                needs=("survey",),
+                tier=Tier.BALANCED,
+                estimated_tokens=1_000,
+                # The topic and twelve headings; a plan that is none is asked for once more.
+                max_input_tokens=2 * BYTES_PER_CHARACTER * (1_000 + 12 * 500 + 1_000),
+                max_output_tokens=2 * PLAN_MAX_TOKENS,
+            ),
+            StepSpec(
+                key="notes",
+                agent="take_notes",
+                for_each="plan.questions",
+                options={"limit": 5},
+                tier=Tier.FAST,
+                estimated_tokens=2_500,
+                # Five passages of 2,800 characters with title and heading, and the question.
+                max_input_tokens=2 * BYTES_PER_CHARACTER * (5 * 2_800 + 1_000),
+                max_output_tokens=2 * NOTES_MAX_TOKENS,
+                on_failure="skip",
+            ),
+            StepSpec(
+                key="report",
+                agent="write_report",
+                needs=("plan", "notes"),
+                tier=Tier.POWERFUL,
+                estimated_tokens=5_000,
+                # Six notes of NOTES_MAX_TOKENS with their questions, and the topic.
+                max_input_tokens=2 * 20_000,
+                max_output_tokens=2 * REPORT_MAX_TOKENS,
+                timeout_seconds=300,
+            ),
+        ),
+        result="report",
+        allow_partial=True,
+        examples=({"topic": "How work is kept safe when a process, a server or a provider fails"},),
     )
 )

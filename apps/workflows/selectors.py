@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
+from django.db import connection
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
@@ -61,6 +63,20 @@ def run_state(workflow_id: uuid.UUID) -> RunState:
     data = from_jsonb(call_function("workflows_state", [workflow_id], ["uuid"])[0][0])
     definition = definition_by_id(data["definition_id"])
     return RunState(definition, state_from_json(definition, data), data["revision"], data["seconds_left"])
+
+
+def step_input(workflow_id: uuid.UUID, node: str) -> Mapping[str, Any]:
+    """What the run's step `node` gets of its input, and perhaps more: see `workflows_step_input`."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_STEP_INPUT, [node, workflow_id])
+            data: Mapping[str, Any] = from_jsonb(cursor.fetchone()[0])
+            return data
+    finally:
+        release_connection()
+
+
+_STEP_INPUT = "SELECT workflows_step_input(input, definition_id, %s) FROM workflows_workflow WHERE id = %s"
 
 
 def current_definitions() -> QuerySet[WorkflowDefinition]:

@@ -13,10 +13,11 @@ from agentplatform.execution.executor import ClaimedStep, FinishReply, LeasedSte
 from agentplatform.llm.errors import CostLimitReached
 from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
 from agentplatform.workflows.coordinator import Decision, apply, claimed
+from agentplatform.workflows.definition import StepSpec
 from agentplatform.workflows.statuses import StepStatus
 from apps.database import call_function, from_jsonb, to_jsonb, until_answered
 from apps.workflows.encoding import decision_to_json, known_node, outcome_to_json, state_from_json
-from apps.workflows.selectors import definition_by_id, queue_config
+from apps.workflows.selectors import definition_by_id, queue_config, step_input
 from apps.workflows.wake import wake
 
 OUTAGE_PATIENCE_SECONDS = 300.0
@@ -54,6 +55,7 @@ class DatabaseStepStore:
             return None
         wake.events(data["workflow_id"])
         definition = definition_by_id(data["definition_id"])
+        spec = definition.step(data["node"])
         return ClaimedStep(
             **_step_fields(data),
             workflow_id=uuid.UUID(data["workflow_id"]),
@@ -61,7 +63,7 @@ class DatabaseStepStore:
             definition=definition,
             revision=data["revision"],
             state=state_from_json(definition, data["state"]),
-            input=data["input"],
+            input=spec.input_of(data["input"]),
             needs=data["needs"],
         )
 
@@ -170,11 +172,20 @@ def _following(
         needs[known] = from_jsonb(to_jsonb(outcome.output))
     return replace(
         step,
+        input=_input_of_following(step, step.definition.step(data["node"])),
         **_step_fields(data),
         revision=reply["revision"],
         state=claimed(apply(step.state, decision), data["node"], StepStatus.READY),
         needs=needs,
     )
+
+
+def _input_of_following(step: ClaimedStep, spec: StepSpec) -> Mapping[str, Any]:
+    """What the step after `step` gets of the input: of what is in hand, unless `step` was not given so much."""
+    given = step.definition.step(step.node).input_fields
+    if given is None or (spec.input_fields is not None and set(spec.input_fields) <= set(given)):
+        return spec.input_of(step.input)
+    return spec.input_of(step_input(step.workflow_id, spec.key))
 
 
 def _step_fields(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-
+from agentplatform.agents.registry import registry
+from agentplatform.json_schema import Fault, faults_of
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.classification import Unclassifiable, classify
-from agentplatform.workflows.definition import Definition, DefinitionError
+from agentplatform.workflows.definition import INPUT, Definition, FanOutError
+from apps.tenants.models import Tenant
 from apps.workflows.models import WorkflowDefinition
 from apps.workflows.selectors import current_definitions, definition_by_id
 from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, Submission
@@ -28,6 +28,7 @@ class InvalidSubmission(ValueError):
 
 def submission_make(
     *,
+    tenant: Tenant,
     type_: str | None,
     workflow_input: Mapping[str, Any],
     queue: str = DEFAULT_QUEUE,
@@ -35,13 +36,13 @@ def submission_make(
     max_cost_usd_micros: int | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Submission:
-    """A submission of the current version of `type_`, or of the type that the input is for.
+    """A submission by `tenant` of the current version of `type_`, or of the type that the input is for.
 
     Raises InvalidSubmission.
     """
     stored = _definition(type_, workflow_input)
     definition = definition_by_id(stored.pk)
-    _check_input(definition, workflow_input)
+    _check_input(definition, workflow_input, tenant)
     return Submission(
         definition=stored,
         input=workflow_input,
@@ -68,25 +69,21 @@ def _definition(type_: str | None, workflow_input: Mapping[str, Any]) -> Workflo
     return stored[type_]
 
 
-def _check_input(definition: Definition, workflow_input: Mapping[str, Any]) -> None:
-    validator = Draft202012Validator(dict(definition.input_schema))
-    errors = sorted(validator.iter_errors(workflow_input), key=lambda error: list(error.absolute_path))
-    if errors:
-        raise InvalidSubmission([(("input", *error.absolute_path), _explain(error)) for error in errors[:20]])
+def _check_input(definition: Definition, workflow_input: Mapping[str, Any], tenant: Tenant) -> None:
+    """By its schema, then by its fan-outs, then by the checks that the definition names: the later trust the earlier."""
+    _refuse(faults_of(definition.input_schema, workflow_input))
     try:
         coordinator.plan(definition, workflow_input)
-    except DefinitionError as error:
-        raise InvalidSubmission([(("input",), str(error))]) from error
+    except FanOutError as error:
+        _refuse([Fault(error.path, str(error))])
+    for name in definition.input_checks:
+        check = registry.find_input_check(name)
+        if check is None:
+            message = f"'{definition.type}' cannot be run: no installed app has its check of inputs '{name}'."
+            raise InvalidSubmission([(("type",), message)])
+        _refuse(list(check(tenant.pk, workflow_input)))
 
 
-def _explain(error: ValidationError) -> str:
-    """The schema's complaint without the value: an input may be long, and is nobody's to repeat."""
-    match error.validator:
-        case "required" | "additionalProperties":
-            return str(error.message)
-        case "type":
-            return f"must be of type {error.validator_value}"
-        case "enum":
-            return f"must be one of {error.validator_value}"
-        case _:
-            return f"does not satisfy {error.validator}: {error.validator_value}"
+def _refuse(faults: Sequence[Fault]) -> None:
+    if faults:
+        raise InvalidSubmission([((INPUT, *fault.path), fault.message) for fault in faults])

@@ -33,16 +33,15 @@ class Api:
     def get(self, path: str) -> dict[str, Any]:
         return self._json("GET", path)
 
-    def put_document(self, external_id: str, fields: dict[str, str]) -> None:
-        """Create the tenant's document with this external id, or replace what it holds."""
+    def put_document(self, external_id: str, fields: dict[str, str]) -> str:
+        """Create the tenant's document with this external id, or replace what it holds; returns its id."""
         body = {**fields, "external_id": external_id, "content_type": "text/markdown"}
         found = self.get(f"/api/v1/documents/?{urllib.parse.urlencode({'external_id': external_id})}")[
             "results"
         ]
         if found:
-            self._json("PUT", f"/api/v1/documents/{found[0]['id']}/", body)
-        else:
-            self._json("POST", "/api/v1/documents/", body)
+            return str(self._json("PUT", f"/api/v1/documents/{found[0]['id']}/", body)["id"])
+        return str(self._json("POST", "/api/v1/documents/", body)["id"])
 
     def submit(self, workflow_type: str, workflow_input: dict[str, Any]) -> dict[str, Any]:
         """Submit a workflow; returns ``workflow_id``, ``status_url`` and ``events_url``."""

@@ -1,10 +1,12 @@
-"""The samples of ``run``: the project's documentation as a knowledge base, and real questions about it."""
+"""The samples of ``run``: the project's documentation as a knowledge base, and every definition put to work on it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,29 +22,75 @@ QUESTIONS = (
     "Which environment variables set the ports of the web process, Flower and the simulator?",
     "How do I run the tests?",
 )
+TOPIC = "What happens to a workflow when a worker, the broker or the provider fails"
+SUMMARIZED = "docs/architecture.md"
+EXTRACTED_FROM = "docs/decisions/0003-continuation.md"
+DECISION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "description": "The decision in a few words."},
+        "reason": {"type": "string", "description": "Why it was decided so."},
+        "rejected": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What else was considered.",
+        },
+    },
+    "required": ["title", "reason", "rejected"],
+}
 DEADLINE_SECONDS = 300.0
 
 
-def run(base_url: str, tenant_key: str, console: Console, questions: tuple[str, ...] = QUESTIONS) -> bool:
-    """Upload the documentation, ask the questions, show the answers; whether every workflow succeeded.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A workflow to show: what it is called on the screen, and what is submitted."""
 
-    Raises ApiError when the API refuses a document or a question."""
+    title: str
+    type: str
+    input: dict[str, Any]
+
+
+def samples(document_ids: Mapping[str, str]) -> list[Sample]:
+    """Questions, then one of each other definition, on documents of these ids by their path in the checkout."""
+    return [
+        *(Sample(question, "answer_question", {"question": question}) for question in QUESTIONS),
+        Sample(
+            f"Summarize {SUMMARIZED}",
+            "summarize_document",
+            {"document_id": document_ids[SUMMARIZED], "max_words": 120},
+        ),
+        Sample(
+            f"Extract data from {EXTRACTED_FROM}",
+            "extract_data",
+            {"document_id": document_ids[EXTRACTED_FROM], "schema": DECISION_SCHEMA},
+        ),
+        Sample(f"Report: {TOPIC}", "research_report", {"topic": TOPIC}),
+    ]
+
+
+def run(base_url: str, tenant_key: str, console: Console) -> bool:
+    """Upload the documentation, run the samples, show what comes of them; whether every workflow succeeded.
+
+    Raises ApiError when the API refuses a document or a submission."""
     api = Api(base_url, tenant_key)
-    uploaded = upload_documentation(api, CHECKOUT)
-    console.print(f"Knowledge base: {uploaded} documents of this project. Asking {len(questions)} questions.")
-    with board(console, questions) as shown:
-        done = ask(api, shown, questions)
-    for question, view in zip(questions, done, strict=True):
-        console.print(f"\n[bold]{escape(question)}[/bold]")
+    document_ids = upload_documentation(api, CHECKOUT)
+    shown = samples(document_ids)
+    console.print(
+        f"Knowledge base: {len(document_ids)} documents of this project. Running {len(shown)} workflows."
+    )
+    with board(console, [sample.title for sample in shown]) as watched:
+        done = submit_all(api, watched, shown)
+    for sample, view in zip(shown, done, strict=True):
+        console.print(f"\n[bold]{escape(sample.title)}[/bold] [dim]{sample.type}[/dim]")
         show_outcome(console, view)
     total = sum(view.cost_usd_micros for view in done)
     succeeded = sum(view.succeeded for view in done)
-    console.print(f"{succeeded} of {len(done)} questions answered, {dollars(total)} in all.")
+    console.print(f"{succeeded} of {len(done)} workflows succeeded, {dollars(total)} in all.")
     return succeeded == len(done)
 
 
-def ask(api: Api, shown: Board, questions: Sequence[str]) -> list[WorkflowView]:
-    """Submit every question, then watch them all at once; their last state, in order.
+def submit_all(api: Api, shown: Board, workflows: Sequence[Sample]) -> list[WorkflowView]:
+    """Submit every sample, then watch them all at once; their last state, in order.
 
     The threads are daemons, so that Ctrl-C need not wait for a stream. Raises the first ApiError of any."""
     ended: dict[int, WorkflowView | ApiError] = {}
@@ -53,14 +101,14 @@ def ask(api: Api, shown: Board, questions: Sequence[str]) -> list[WorkflowView]:
         except ApiError as error:
             ended[index] = error
 
-    submissions = [api.submit("answer_question", {"question": question}) for question in questions]
+    submissions = [api.submit(sample.type, sample.input) for sample in workflows]
     threads = [threading.Thread(target=watch, args=pair, daemon=True) for pair in enumerate(submissions)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     views: list[WorkflowView] = []
-    for index in range(len(questions)):
+    for index in range(len(workflows)):
         outcome = ended[index]
         if isinstance(outcome, ApiError):
             raise outcome
@@ -74,16 +122,19 @@ def documentation(checkout: Path) -> list[Path]:
     return [path for path in [*first, *sorted(checkout.glob("docs/**/*.md"))] if path.is_file()]
 
 
-def upload_documentation(api: Api, checkout: Path) -> int:
-    """Create or replace one document a file; returns how many. Raises ApiError when there is none at all."""
+def upload_documentation(api: Api, checkout: Path) -> dict[str, str]:
+    """Create or replace one document a file; the ids by path. Raises ApiError when there is none at all."""
     paths = documentation(checkout)
+    ids: dict[str, str] = {}
     for path in paths:
         content = path.read_text()
         external_id = path.relative_to(checkout).as_posix()
-        api.put_document(external_id, {"title": title_of(content, external_id), "content": content})
+        ids[external_id] = api.put_document(
+            external_id, {"title": title_of(content, external_id), "content": content}
+        )
     if not paths:
         raise ApiError(f"There is no documentation in {checkout} to upload.")
-    return len(paths)
+    return ids
 
 
 def title_of(content: str, default: str) -> str:

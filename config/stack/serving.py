@@ -60,7 +60,7 @@ def servers_title(stack: Stack) -> str:
 
 
 def run_samples(stack: Stack, screen: Screen, access: Access) -> bool:
-    """Upload the documentation, ask about it; whether every question was answered."""
+    """Upload the documentation and put every definition to work on it; whether every workflow succeeded."""
     if not access.tenant_key:
         raise StackError(
             "manage.py bootstrap gave no key for the demo tenant, so the samples cannot be submitted."

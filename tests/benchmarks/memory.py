@@ -24,10 +24,12 @@ def measure(stack: Stack) -> list[Result]:
     simulator = f"http://127.0.0.1:{stack.ports['SIMULATOR_PORT']}"
     httpx2.post(f"{simulator}/_control/faults", json={"delay_seconds": SECONDS}).raise_for_status()
     stack.start(["memory"])
-    submission = submission_make(type_="one_ask", workflow_input={"calls": 2}, queue="batch")
     tenants = [
         tenant_create(name=f"memory {n} {time.time_ns()}", tier="standard") for n in range(CALLS // 50)
     ]
+    submission = submission_make(
+        tenant=tenants[0], type_="one_ask", workflow_input={"calls": 2}, queue="batch"
+    )
     for number in range(2 * CALLS):
         workflow_start(tenant=tenants[number % len(tenants)], submission=submission)
     peak_bytes, most_in_flight = 0, 0

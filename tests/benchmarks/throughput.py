@@ -80,7 +80,12 @@ def _submit(tenants: Sequence[object], count: int) -> None:
     from apps.workflows.services import workflow_start
     from apps.workflows.submissions import submission_make
 
-    submission = submission_make(type_="ten_noops", workflow_input={}, queue="standard")
+    submission = submission_make(
+        tenant=tenants[0],  # type: ignore[arg-type]
+        type_="ten_noops",
+        workflow_input={},
+        queue="standard",
+    )
     for number in range(count):
         workflow_start(tenant=tenants[number % len(tenants)], submission=submission)  # type: ignore[arg-type]
 

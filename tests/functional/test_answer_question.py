@@ -74,6 +74,21 @@ def test_a_fan_out_is_added_up(product: Product) -> None:
     assert len(workflow["steps"]) == 42
 
 
+def test_a_fan_out_over_too_much_is_refused_or_ends_the_run(product: Product) -> None:
+    """A list of the input at its place, before anything is stored; a list of an output with its step."""
+    response = product.http.post(
+        "/api/v1/workflows/", json={"type": "each", "input": {"items": [0] * 10_001}}
+    )
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "/input/items"
+    assert "at most 10000" in error["detail"]
+    workflow = product.finished(product.submit("fan_out", {"count": 10_001}))
+    assert workflow["status"] == "failed"
+    assert (workflow["error"]["code"], workflow["error"]["step"]) == ("fan_out_too_large", "list")
+    assert len(workflow["steps"]) == 2
+
+
 def test_a_provider_blip_is_tried_again(product: Product) -> None:
     """One 529: the step's second attempt answers."""
     product.fault(status=529, count=1)

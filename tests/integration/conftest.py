@@ -35,7 +35,9 @@ def submit(tenant: Tenant) -> Callable[..., Workflow]:
 
     def submit_one(type_: str, workflow_input: dict[str, Any] | None = None, **options: Any) -> Workflow:
         owner = options.pop("tenant", tenant)
-        submission = submission_make(type_=type_, workflow_input=workflow_input or {}, **options)
+        submission = submission_make(
+            tenant=owner, type_=type_, workflow_input=workflow_input or {}, **options
+        )
         started = workflow_start(tenant=owner, submission=submission)
         return Workflow.objects.get(pk=started.id)
 

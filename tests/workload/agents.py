@@ -96,3 +96,19 @@ class Add:
 
     def run(self, step: StepContext) -> Any:
         return {"sum": sum(step.needs["double"])}
+
+
+@registry.agent("show_input")
+class ShowInput:
+    """Returns the names of the fields of the input that it sees, and its element in a fan-out."""
+
+    def run(self, step: StepContext) -> Any:
+        return {"fields": sorted(step.input), "item": step.item}
+
+
+@registry.agent("gather")
+class Gather:
+    """Returns the outputs of the steps it needs."""
+
+    def run(self, step: StepContext) -> Any:
+        return dict(step.needs)

@@ -111,3 +111,23 @@ each = registry.define(
         result="one",
     )
 )
+narrow = registry.define(
+    Definition(
+        type="narrow",
+        title="Narrow",
+        description="Steps that see different fields of the input.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(key="a", agent="show_input", input_fields=("a", "missing")),
+            StepSpec(key="none", agent="show_input", needs=("a",), input_fields=()),
+            StepSpec(key="b", agent="show_input", needs=("none",), input_fields=("b",)),
+            StepSpec(key="all", agent="show_input", needs=("b",)),
+            StepSpec(key="again", agent="show_input", needs=("all",), input_fields=("a",)),
+            StepSpec(
+                key="each", agent="show_input", needs=("again",), for_each="input.list", input_fields=("b",)
+            ),
+            StepSpec(key="seen", agent="gather", needs=("a", "none", "b", "all", "again", "each")),
+        ),
+        result="seen",
+    )
+)

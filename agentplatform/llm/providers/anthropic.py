@@ -13,6 +13,7 @@ from agentplatform.llm.errors import Interrupted, ModelError
 from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
 from agentplatform.llm.model import CallContext
 from agentplatform.llm.providers.interruption import RequestInFlight, breaks_off, make_interruptible
+from agentplatform.llm.providers.output_format import output_format_schema
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 IDLE_TIMEOUT_SECONDS = 60.0
@@ -136,6 +137,9 @@ def _parameters(request: ModelRequest, model: str) -> dict[str, Any]:
         parameters["tools"] = list(request.tools)
     if request.stop_sequences:
         parameters["stop_sequences"] = list(request.stop_sequences)
+    if request.output_schema is not None:
+        schema = output_format_schema(request.output_schema)
+        parameters["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     return parameters
 
 

@@ -1,7 +1,7 @@
 """Answers in words taken from the prompt, so that a reader finds sense in them. Deterministic throughout."""
 
 from agentplatform.simulator.answering.composing import compose_text
-from agentplatform.simulator.answering.prompt import Prompt, read_prompt
+from agentplatform.simulator.answering.prompt import Prompt, read_prompt, read_text
 from agentplatform.simulator.answering.schema_filling import FillSource, fill_schema
 from agentplatform.simulator.answering.tool_choice import choose_tool, tool_input
 from agentplatform.simulator.reply import Draft, compact_json
@@ -25,5 +25,7 @@ def draft_answer(request: MessagesRequest) -> Draft:
 
 def _fill_source(prompt: Prompt) -> FillSource:
     results = "\n\n".join(result.text for result in prompt.tool_results)
-    material = "\n\n".join(part for part in (prompt.material, results) if part)
+    # Where a later turn brings nothing to read, as one that asks for a correction, what the earlier ones brought holds.
+    given = prompt.material or read_text(prompt.earlier).material
+    material = "\n\n".join(part for part in (given, results) if part)
     return FillSource(material or prompt.ask or prompt.earlier, prompt.ask)

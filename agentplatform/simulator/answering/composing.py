@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from agentplatform.simulator.answering.extraction import extract_answer
 from agentplatform.simulator.answering.labels import best_label
 from agentplatform.simulator.answering.prompt import Passage, Prompt, ToolResult, read_text
-from agentplatform.simulator.answering.sentences import Sentence, sentences_of, split_sentences
+from agentplatform.simulator.answering.sentences import Sentence, headings_of, sentences_of, split_sentences
 from agentplatform.simulator.answering.summary import ASKS_SUMMARY, join_sentences, sentences_asked, summarize
 
 PASSAGES_SILENT = "The passages do not say."
@@ -16,6 +16,9 @@ _BODY_KEYS = ("text", "content", "passage", "body", "snippet")
 _HEADING_KEYS = ("heading", "title", "source", "name")
 _SHORT_RESULT = 400
 _LONG_INSTRUCTION = 400
+_LONGEST_QUOTED = 1_500
+_ASKS_SECTIONS = re.compile(r"\ba section for each\b|\bsections\b", re.IGNORECASE)
+_FIRST_HEADING = re.compile(r"\A\s*#{1,6}[ \t]+[^\n]*\n?")
 
 
 def compose_text(prompt: Prompt) -> str:
@@ -50,6 +53,8 @@ def _summary_of_passages(ask: str, passages: Sequence[Passage]) -> list[tuple[st
 
 
 def _from_documents(prompt: Prompt) -> str:
+    if len(prompt.documents) > 1 and _ASKS_SECTIONS.search(prompt.instruction):
+        return _sections(prompt)
     text = "\n\n".join(prompt.documents)
     if prompt.question and not ASKS_SUMMARY.search(prompt.question):
         found = extract_answer(prompt.question, [Passage("", text)])
@@ -59,6 +64,17 @@ def _from_documents(prompt: Prompt) -> str:
         if found:
             return join_sentences([sentence for sentence, _ in found], prompt.instruction)
     return _summary(text, f"{prompt.question} {prompt.instruction}")
+
+
+def _sections(prompt: Prompt) -> str:
+    """A report with a section for each document, under its first heading; a short one stands in it as it is."""
+    sections = [f"# {prompt.question}"] if prompt.question else []
+    for number, document in enumerate(prompt.documents, 1):
+        heading = next(iter(headings_of(document)), f"Part {number}")
+        body = _FIRST_HEADING.sub("", document).strip()
+        told = body if len(body) <= _LONGEST_QUOTED else _summary(body, "")
+        sections.append(f"## {heading}\n\n{told}")
+    return "\n\n".join(sections)
 
 
 def _summary(text: str, ask: str) -> str:

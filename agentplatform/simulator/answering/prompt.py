@@ -1,6 +1,6 @@
 """What a conversation asks for and the material it brings, read by the prompt conventions.
 
-The last message of the user may hold `<question>`, `<passages>` of `<passage id source heading>`, `<document>`,
+The last message of the user may hold `<question>` or `<topic>`, `<passages>` of `<passage id source heading>`, `<document>`,
 `<labels>` and `<schema>`. Any other pair of tags holds a document.
 """
 
@@ -93,10 +93,10 @@ def read_text(text: str, *, documents: Sequence[str] = (), **fields: Any) -> Pro
     passages = tuple(_passage(match) for match in _PASSAGE.finditer(text))
     rest = _PASSAGE.sub("", text)
     found, instruction = _tagged_blocks(rest)
-    named = {"question", "labels", "schema", "passages"}
+    named = {"question", "topic", "labels", "schema", "passages"}
     tagged = [body for tag, bodies in found.items() if tag not in named for body in bodies if body]
     return Prompt(
-        question=" ".join(found.get("question", [])),
+        question=" ".join([*found.get("question", []), *found.get("topic", [])]),
         instruction=instruction,
         passages=passages,
         documents=(*documents, *tagged),

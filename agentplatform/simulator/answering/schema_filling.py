@@ -11,6 +11,7 @@ from jsonschema.exceptions import best_match
 from referencing.exceptions import Unresolvable
 
 from agentplatform.simulator.answering.labels import best_label
+from agentplatform.simulator.answering.questions import TYPICAL_QUESTIONS, research_questions
 from agentplatform.simulator.answering.sentences import headings_of, sentences_of
 from agentplatform.simulator.answering.summary import choose_sentences, key_terms
 from agentplatform.simulator.answering.terms import terms_of, word_set, words_of
@@ -32,6 +33,7 @@ _DEEP = 6
 _MOST_FILLS = 5_000
 _LARGEST_MINIMUM = 10_000
 _ASK_WORDS = word_set("query question q search prompt input request message topic text keywords subject")
+_QUESTION_WORDS = word_set("questions queries")
 _SUMMARY_WORDS = word_set("summary description abstract overview answer explanation reason rationale")
 _FORMATS = {
     "email": "unknown@example.com", "uri": "https://example.com/", "ipv4": "0.0.0.0", "time": "00:00:00Z",
@@ -216,6 +218,9 @@ class _Filler:
             options = [option for option in items["enum"] if isinstance(option, str)]
             present = [option for option in options if terms_of(option) & terms_of(text)]
             return present or [best_label(text, options)]
+        if set(words_of(name)) & _QUESTION_WORDS:
+            questions = research_questions(self._source.ask, text, max(count, TYPICAL_QUESTIONS))
+            return [self._fit_length(question, items) for question in questions]
         if labelled := labelled_value(names_of(name), text):
             parts = re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+", labelled)
             return [self._fit_length(part, items) for part in parts if part]

@@ -226,7 +226,7 @@ class WorkflowsView(WaitingView):
     def post(self, request: Request) -> Response:
         serializer = SubmissionSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        submission = submission_of(serializer.validated_data)
+        submission = submission_of(tenant_of(request), serializer.validated_data)
         if serializer.validated_data["dry_run"]:
             return Response(_plan(submission))
         try:
@@ -291,11 +291,12 @@ class WorkflowCancelView(APIView):
         return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
 
 
-def submission_of(data: dict[str, Any]) -> Submission:
-    """The submission that validated data ask for. Raises a 422 Problem."""
+def submission_of(tenant: Tenant, data: dict[str, Any]) -> Submission:
+    """The submission that validated data ask for in the tenant's name. Raises a 422 Problem."""
     max_cost_usd = data.get("max_cost_usd")
     try:
         return submission_make(
+            tenant=tenant,
             type_=data.get("type"),
             workflow_input=data["input"],
             queue=data["priority"],

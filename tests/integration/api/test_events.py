@@ -55,7 +55,7 @@ def ask(tenant: Tenant) -> Ask:
 @pytest.fixture
 def ended(tenant: Tenant) -> uuid.UUID:
     """A run of ten steps that was cancelled."""
-    submission = submission_make(type_="ten_noops", workflow_input={})
+    submission = submission_make(tenant=tenant, type_="ten_noops", workflow_input={})
     workflow_id = workflow_start(tenant=tenant, submission=submission).id
     workflow_cancel(workflow_id)
     return workflow_id

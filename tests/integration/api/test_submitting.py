@@ -147,7 +147,7 @@ def test_a_list_that_is_not_in_the_input_is_422(api: Api, stored: Stored) -> Non
     """What the definition fans out over must be there."""
     for items in ({}, {"items": 3}, {"items": {"0": 1}}):
         problem = assert_problem(api.post(WORKFLOWS, {"type": "each", "input": items}), 422, "invalid-input")
-        assert problem["errors"][0]["pointer"] == "/input"
+        assert problem["errors"][0]["pointer"] == "/input/items"
     assert not any(stored())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +10,11 @@ import pytest
 from agentplatform.agents.agent import StepContext, StepError
 from agentplatform.agents.answering import AnswerQuestion, ClassifyQuestion
 from agentplatform.agents.registry import Registry
-from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import StepJournal
-from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
-from agentplatform.llm.model import CallContext
 from agentplatform.llm.providers.anthropic import AnthropicModel
-from agentplatform.llm.tiers import Tier
 from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
+from tests.unit.agents.scripting import Script, attempt
 from tests.unit.conftest import RunningSimulator
 from tests.unit.llm.conftest import Calls, identity
 
@@ -36,38 +32,9 @@ REVOKE = {
 }
 
 
-class Script:
-    """A model that answers with these texts, in order, and keeps what it was asked."""
-
-    def __init__(self, *texts: str, stop_reason: str = "end_turn") -> None:
-        self.texts = list(texts)
-        self.stop_reason = stop_reason
-        self.asked: list[ModelRequest] = []
-
-    def complete(self, request: ModelRequest, context: CallContext) -> ModelResponse:
-        self.asked.append(request)
-        content = ({"type": "text", "text": self.texts.pop(0)},)
-        return ModelResponse(content, self.stop_reason, Usage(), "m", "p")
-
-
 def step(model: Any, needs: Mapping[str, Any], question: str = "How do I rotate an API key?") -> StepContext:
     """An attempt of a step that answers this question."""
-    one = uuid.UUID(int=1)
-    call = CallContext(Deadline.after(20))
-    return StepContext(
-        tenant_id=one,
-        workflow_id=one,
-        step_id=one,
-        attempt=1,
-        tier=Tier.BALANCED,
-        input={"question": question},
-        needs=needs,
-        item=None,
-        options={},
-        deadline=call.deadline,
-        model=model,
-        call=call,
-    )
+    return attempt(model, {"question": question}, needs)
 
 
 def passages(*found: Mapping[str, Any], kind: str = "how_to") -> dict[str, Any]:
@@ -184,6 +151,22 @@ class TestRegistry:
             registry.agent("one")(AnswerQuestion)
         with pytest.raises(DefinitionError, match="'t'"):
             registry.define(definition)
+
+    def test_a_check_of_inputs_is_found_by_its_name(self) -> None:
+        """A name is taken once, and a definition may only name one that is there."""
+        registry = Registry()
+        registry.agent("one")(ClassifyQuestion)
+        fields = {"title": "t", "description": "", "input_schema": {"type": "object"}, "result": "a"}
+        steps = (StepSpec("a", "one"),)
+        registry.define(Definition(type="t", steps=steps, input_checks=("even",), **fields))
+        with pytest.raises(DefinitionError, match="definition 't': no check of inputs is called 'even'"):
+            registry.check()
+        check = registry.input_check("even")(lambda tenant_id, workflow_input: [])
+        registry.check()
+        assert registry.find_input_check("even") is check
+        assert registry.find_input_check("odd") is None
+        with pytest.raises(DefinitionError, match="'even'"):
+            registry.input_check("even")(check)
 
     def test_a_step_without_its_agent_is_named(self) -> None:
         """Type, step and agent."""

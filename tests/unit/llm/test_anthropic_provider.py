@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import httpx2
 import pytest
@@ -45,6 +48,27 @@ def test_an_answer_comes_with_its_usage(simulator: RunningSimulator, provider: A
     assert response.usage.output_tokens > 0
     assert response.request_id.startswith("req_")
     assert not response.replayed
+
+
+def test_an_answer_is_held_to_a_schema(provider: AnthropicModel) -> None:
+    """As JSON; lists of types and limits, which the API does not know, are no obstacle."""
+    schema = {
+        "type": "object",
+        "properties": {"total": {"type": ["number", "null"]}, "name": {"type": "string", "maxLength": 40}},
+        "required": ["total", "name"],
+    }
+    asked = replace(request("<document>Total: 12.5. Name: Ann.</document> Extract."), output_schema=schema)
+    answer = provider.complete(asked, context())
+    assert json.loads(answer.text) == {"total": 12.5, "name": "Ann"}
+
+
+def test_a_schema_is_part_of_what_a_request_is_known_by() -> None:
+    """And a request without one is known by what it was before there were any."""
+    plain = request("Hello.")
+    assert b"output_schema" not in plain.canonical
+    schemas: list[dict[str, Any]] = [{"type": "object"}, {"type": "object", "title": "t"}]
+    hashes = {replace(plain, output_schema=schema).content_hash for schema in schemas}
+    assert len(hashes | {plain.content_hash}) == 3
 
 
 def test_text_is_told_as_it_comes(provider: AnthropicModel) -> None:

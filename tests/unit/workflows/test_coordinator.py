@@ -20,7 +20,13 @@ from agentplatform.workflows.coordinator import (
     StepSucceeded,
     WorkflowState,
 )
-from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
+from agentplatform.workflows.definition import (
+    MAX_FAN_OUT,
+    Definition,
+    DefinitionError,
+    FanOutError,
+    StepSpec,
+)
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 
 BLOCKED, READY, RUNNING, WAITING = (
@@ -220,6 +226,19 @@ class TestFanOut:
             with pytest.raises(DefinitionError):
                 run.succeed("plan", output)
             assert run.counts("plan") == {RUNNING: 1}
+
+    def test_over_too_much_it_is_refused(self) -> None:
+        """Of the input before anything is stored, of an output before anything is decided; the most may be."""
+        most, more = [0] * MAX_FAN_OUT, [0] * (MAX_FAN_OUT + 1)
+        with pytest.raises(FanOutError, match=f"'a.items' has {MAX_FAN_OUT + 1} elements") as caught:
+            coordinator.plan(self.OVER_INPUT, {"a": {"items": more}})
+        assert (caught.value.code, caught.value.path) == ("fan_out_too_large", ("a", "items"))
+        run = Run(self.OVER_OUTPUT)
+        with pytest.raises(FanOutError):
+            run.succeed("plan", {"items": more})
+        assert run.counts("plan") == {RUNNING: 1}
+        assert Run(self.OVER_INPUT, {"a": {"items": most}}).counts("each") == {READY: MAX_FAN_OUT}
+        assert run.succeed("plan", {"items": most}).expand == (Expansion("each", MAX_FAN_OUT, READY),)
 
     def test_over_nothing_in_the_input_it_is_done(self) -> None:
         """What comes after runs at once."""

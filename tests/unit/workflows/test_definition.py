@@ -87,8 +87,27 @@ def test_a_definition_survives_its_journey_as_json() -> None:
     definition = define(
         StepSpec("one", "agent", options={"limit": 3}, max_attempts=2),
         StepSpec("two", "agent", needs=("one",), for_each="one.items", on_failure="skip"),
+        StepSpec("three", "agent", input_fields=("a", "b")),
+        StepSpec("four", "agent", input_fields=()),
+        input_checks=("exists",),
+        examples=({"a": 1},),
     )
     assert Definition.from_json(definition.to_json()) == definition
+
+
+def test_a_definition_that_uses_nothing_new_keeps_its_version() -> None:
+    """What was added later is not in its content."""
+    content = define(ONE).to_json()
+    assert "input_checks" not in content
+    assert "input_fields" not in content["steps"][0]
+
+
+def test_a_step_gets_the_fields_of_the_input_that_it_names() -> None:
+    """As far as they are there; all where it names none."""
+    given = {"a": 1, "b": 2}
+    assert StepSpec("one", "agent", input_fields=("b", "c")).input_of(given) == {"b": 2}
+    assert StepSpec("one", "agent", input_fields=()).input_of(given) == {}
+    assert ONE.input_of(given) is given
 
 
 def test_a_change_of_content_changes_the_hash() -> None:

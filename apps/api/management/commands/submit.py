@@ -51,7 +51,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = find_tenant(options["tenant"])
-        submission = validated(options)
+        submission = validated(tenant, options)
         started = workflow_start(tenant=tenant, submission=submission)
         console = Console()
         console.print(str(started.id), markup=False, highlight=False)
@@ -92,7 +92,7 @@ def find_tenant(name: str | None) -> Tenant:
     return found
 
 
-def validated(options: dict[str, Any]) -> Submission:
+def validated(tenant: Tenant, options: dict[str, Any]) -> Submission:
     """The submission, checked as the API checks it. Raises CommandError with all that is wrong."""
     body = {"type": options["type"], "priority": options["priority"], "input": read_input(options["input"])}
     body |= {
@@ -101,7 +101,7 @@ def validated(options: dict[str, Any]) -> Submission:
     try:
         serializer = SubmissionSerializer(data=body)
         serializer.is_valid(raise_exception=True)
-        return submission_of(serializer.validated_data)
+        return submission_of(tenant, serializer.validated_data)
     except APIException as error:
         raise CommandError(explained(as_problem(error))) from None
 
