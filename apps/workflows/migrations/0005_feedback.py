@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("tenants", "0002_default_permissions"),
-        ("workflows", "0003_operators"),
+        ("workflows", "0004_step_input"),
     ]
 
     operations = [
