@@ -106,7 +106,9 @@ def ask(tenant: Tenant) -> Ask:
 
 def started(tenant: Tenant) -> uuid.UUID:
     """A run of the tenant that nobody works on."""
-    return workflow_start(tenant=tenant, submission=submission_make(type_="ten_noops", workflow_input={})).id
+    return workflow_start(
+        tenant=tenant, submission=submission_make(tenant=tenant, type_="ten_noops", workflow_input={})
+    ).id
 
 
 async def cancel_when_waited_for(count: int = 1) -> None:
