@@ -7,7 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from django.db import InterfaceError, OperationalError, connection
@@ -50,6 +50,14 @@ def release_connection() -> None:
     """Returns this thread's connection to the pool, unless a transaction is open on it."""
     if not connection.in_atomic_block:
         connection.close()
+
+
+def require_connection(*, within_seconds: float) -> None:
+    """Raises OperationalError when there is no connection to be had so soon; whoever borrows one waits longer."""
+    pool: Any = cast(Any, connection).pool
+    with connection.wrap_database_errors:
+        pool.open()
+        pool.putconn(pool.getconn(within_seconds))
 
 
 def until_answered(call: Callable[[], T], *, what: str, give_up_after_seconds: float) -> T:

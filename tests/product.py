@@ -24,6 +24,7 @@ PROCESSES = (
     "interactive",
     "standard",
     "batch",
+    "maintenance",
     "embedder",
 )
 

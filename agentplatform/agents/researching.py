@@ -159,14 +159,17 @@ def number_sources(
 ) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
     """The notes with the numbers of a common list of sources in place of their own, as (question, notes); the list.
 
-    A place that several notes cite is one source.
+    A place that several notes cite is one source; one that none cites is no source.
     """
     sources: list[dict[str, Any]] = []
     numbers: dict[tuple[str, str], int] = {}
     numbered: list[tuple[str, str]] = []
     for note in notes:
         own: dict[int, int] = {}
+        cited = {int(match[1]) for match in _CITATION.finditer(note["notes"])}
         for source in note["sources"]:
+            if source["passage"] not in cited:
+                continue
             place = (source["document_id"], source["heading"])
             if place not in numbers:
                 numbers[place] = len(sources) + 1

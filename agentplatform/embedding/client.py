@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 
@@ -12,7 +11,7 @@ import orjson
 from agentplatform.embedding.vectors import MODEL_NAME, Purpose, Vector
 
 BYPASS_SECONDS = 2.0
-"""After a failure nobody asks for this long, so that an embedder that is down costs one time-out, not one each."""
+"""After a time-out no question is asked for this long, so that an embedder that hangs costs one, not one each."""
 CONNECT_TIMEOUT_SECONDS = 0.5
 QUESTION_TIMEOUT_SECONDS = 2.0
 PASSAGES_TIMEOUT_SECONDS = 60.0
@@ -30,17 +29,18 @@ class EmbedderClient:
         self._client = httpx2.Client(
             transport=httpx2.HTTPTransport(uds=socket_path), base_url=_ADDRESS, trust_env=False
         )
-        self._lock = threading.Lock()
         self._asks_again_at = 0.0
 
     def embed_question(self, text: str) -> Vector:
         """The vector of a text that somebody waits for. Raises EmbedderUnavailable, at once while bypassed."""
         if time.monotonic() < self._asks_again_at:
-            raise EmbedderUnavailable("it has just failed")
+            raise EmbedderUnavailable("it has just let somebody wait in vain")
+        started = time.monotonic()
         try:
             return self._embed([text], Purpose.QUESTION, QUESTION_TIMEOUT_SECONDS)[0]
         except EmbedderUnavailable:
-            with self._lock:
+            # One that is not there refuses at once, and is found again as soon as it is back.
+            if time.monotonic() - started >= CONNECT_TIMEOUT_SECONDS:
                 self._asks_again_at = time.monotonic() + BYPASS_SECONDS
             raise
 

@@ -14,11 +14,12 @@ class Call:
     """One received call, still in flight while `status` is None.
 
     `outcome` is completed, error, cut (by a scripted fault) or client_disconnected (status 499 where that
-    came before the answer). Tokens are those billed: what a cut stream had sent until then.
+    came before the answer). `first_token_at` is when a stream's first delta is handed to the server. Tokens are those billed: what a cut stream had sent until then.
     """
 
     at: datetime
     request_id: str
+    first_token_at: datetime | None = None
     model: str | None = None
     provider: str | None = None
     stream: bool = False
@@ -40,7 +41,12 @@ class Call:
 
     def as_json(self) -> dict[str, Any]:
         """Return the call for `GET /_control/calls`."""
-        return asdict(self) | {"at": self.at.isoformat(timespec="microseconds").replace("+00:00", "Z")}
+        first_token_at = None if self.first_token_at is None else _rfc3339(self.first_token_at)
+        return asdict(self) | {"at": _rfc3339(self.at), "first_token_at": first_token_at}
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class CallLog:

@@ -139,6 +139,8 @@ class _Exchange:
 
     async def _flush(self, pending: list[bytes], tokens: int) -> None:
         self.call.output_tokens = min(tokens, self.reply.output_tokens)
+        if tokens and self.call.first_token_at is None:
+            self.call.first_token_at = datetime.now(UTC)
         if pending:
             await self.connection.write(b"".join(pending))
             pending.clear()

@@ -1,9 +1,13 @@
-"""One subscription per web process, fanned out to the streams that wait for a workflow's events."""
+"""One subscription per web process, fanned out to all who wait for a workflow: streams, and requests for its end.
+
+A wake-up may be lost, so the hub also asks the database, in one statement for all who wait.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,21 +16,35 @@ import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from apps.workflows.wake import EVENTS_CHANNEL, TOKENS_CHANNEL
+from apps.api.threads import in_thread
+from apps.database import OUTAGE_ERRORS
+from apps.workflows.selectors import latest_event_ids
+from apps.workflows.wake import ENDED_CHANNEL, EVENTS_CHANNEL, TOKENS_CHANNEL
 
-POLL_SECONDS = 1.0
+SWEEP_SECONDS = 5.0
+SWEEP_WITHOUT_REDIS_SECONDS = 1.0
 MOST_DELTAS = 10_000
 
 logger = logging.getLogger(__name__)
 
 
 class Subscription:
-    """What one stream waits for: `changed` is set when there are events to read or deltas to send."""
+    """What one request waits for: `changed` is set when there are events to read or deltas to send.
 
-    def __init__(self) -> None:
+    `last_event_id` is the last event it has read. With `only_end` it is woken when the workflow may have ended.
+    """
+
+    def __init__(self, *, last_event_id: int = 0, only_end: bool = False) -> None:
+        self.last_event_id = last_event_id
+        self.only_end = only_end
         self.changed = asyncio.Event()
         self.has_news = True
         self.deltas: deque[bytes] = deque(maxlen=MOST_DELTAS)
+
+    def wake(self) -> None:
+        """There may be events to read."""
+        self.has_news = True
+        self.changed.set()
 
     def take_news(self) -> bool:
         """Whether there may be events that have not been read."""
@@ -41,32 +59,35 @@ class Subscription:
 
 
 class EventHub:
-    """Hands the news of a workflow to the streams that wait for it. Without Redis, streams poll."""
+    """Hands the news of a workflow to those who wait for it. Without Redis, it finds them by asking."""
 
     def __init__(self) -> None:
         self._waiting: defaultdict[str, set[Subscription]] = defaultdict(set)
-        self._listener: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._pubsub: redis.asyncio.client.PubSub | None = None
 
     @asynccontextmanager
-    async def subscribe(self, workflow_id: str) -> AsyncIterator[Subscription]:
-        """The news of one workflow, for as long as the block runs."""
-        if self._listener is None or self._listener.done():
-            self._listener = asyncio.create_task(self._listen())
-        subscription = Subscription()
+    async def subscribe(self, workflow_id: str, subscription: Subscription) -> AsyncIterator[None]:
+        """Wakes the subscription for as long as the block runs."""
+        self._start()
         self._waiting[workflow_id].add(subscription)
-        await self._follow_tokens(workflow_id)
         try:
-            yield subscription
+            if not subscription.only_end:
+                await self._follow_tokens(workflow_id)
+            yield
         finally:
-            self._waiting[workflow_id].discard(subscription)
-            if not self._waiting[workflow_id]:
+            left = self._waiting[workflow_id]
+            left.discard(subscription)
+            if not left:
                 del self._waiting[workflow_id]
+            if not subscription.only_end and all(other.only_end for other in left):
                 await self._leave_tokens(workflow_id)
 
-    def patience_seconds(self, keep_alive_seconds: float) -> float:
-        """How long a stream may wait before it looks for itself."""
-        return keep_alive_seconds if self._pubsub is not None else POLL_SECONDS
+    def _start(self) -> None:
+        if not self._tasks or any(task.done() for task in self._tasks):
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
 
     async def _follow_tokens(self, *workflow_ids: str) -> None:
         if self._pubsub is not None and workflow_ids:
@@ -83,7 +104,9 @@ class EventHub:
             try:
                 await self._listen_once()
             except (RedisError, OSError) as error:
-                logger.warning("no wake-ups for event streams (%s); they poll", type(error).__name__)
+                logger.warning(
+                    "no wake-ups for event streams (%s); they are found by asking", type(error).__name__
+                )
             finally:
                 self._pubsub = None
             self._wake_all()
@@ -91,33 +114,54 @@ class EventHub:
 
     async def _listen_once(self) -> None:
         client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1.0)
-        async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(EVENTS_CHANNEL)
+        async with client, client.pubsub() as pubsub:
+            await pubsub.subscribe(EVENTS_CHANNEL, ENDED_CHANNEL)
             self._pubsub = pubsub
-            await self._follow_tokens(*self._waiting)
-            self._wake_all()
+            await self._follow_tokens(*self._streamed())
             while not _is_cancelled():
                 message = await pubsub.get_message(timeout=5.0)
-                if message is not None:
+                if message is None:
+                    continue
+                if message["type"] == "message":
                     self._hand_out(message["channel"].decode(), message["data"])
+                elif message["type"] == "subscribe" and message["channel"].decode() == ENDED_CHANNEL:
+                    self._wake_all()  # what came before this is nobody's to hear
+
+    def _streamed(self) -> list[str]:
+        return [key for key, waiting in self._waiting.items() if not all(one.only_end for one in waiting)]
 
     def _hand_out(self, channel: str, data: bytes) -> None:
-        if channel == EVENTS_CHANNEL:
+        if channel in (EVENTS_CHANNEL, ENDED_CHANNEL):
             for workflow_id in data.decode().split(","):
-                self._wake(workflow_id)
+                for subscription in self._waiting.get(workflow_id, ()):
+                    if subscription.only_end == (channel == ENDED_CHANNEL):
+                        subscription.wake()
             return
         for subscription in self._waiting.get(channel.removeprefix(TOKENS_CHANNEL), ()):
-            subscription.deltas.append(data)
-            subscription.changed.set()
-
-    def _wake(self, workflow_id: str) -> None:
-        for subscription in self._waiting.get(workflow_id, ()):
-            subscription.has_news = True
-            subscription.changed.set()
+            if not subscription.only_end:
+                subscription.deltas.append(data)
+                subscription.changed.set()
 
     def _wake_all(self) -> None:
-        for workflow_id in list(self._waiting):
-            self._wake(workflow_id)
+        for waiting in self._waiting.values():
+            for subscription in waiting:
+                subscription.wake()
+
+    async def _sweep(self) -> None:
+        """Wakes those for whom the database has more than they have read."""
+        while not _is_cancelled():
+            await asyncio.sleep(SWEEP_WITHOUT_REDIS_SECONDS if self._pubsub is None else SWEEP_SECONDS)
+            if not self._waiting:
+                continue
+            try:
+                latest = await in_thread(latest_event_ids, [uuid.UUID(key) for key in self._waiting])
+            except OUTAGE_ERRORS as error:
+                logger.warning("event streams wait: the database does not answer (%s)", type(error).__name__)
+                continue
+            for workflow_id, event_id in latest.items():
+                for subscription in self._waiting.get(str(workflow_id), ()):
+                    if subscription.last_event_id < event_id:
+                        subscription.wake()
 
 
 def _is_cancelled() -> bool:

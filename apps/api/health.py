@@ -8,9 +8,12 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from apps.api.errors import read_only
-from apps.database import OUTAGE_ERRORS
+from apps.database import OUTAGE_ERRORS, require_connection
 from apps.knowledge.embedder import embedder
 from apps.workflows.selectors import live_processes
+
+DATABASE_SECONDS = 1.0
+"""How soon a connection must be had. Whoever asks for readiness does not wait for long."""
 
 
 @csrf_exempt
@@ -26,6 +29,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     if refused is not None:
         return refused
     try:
+        require_connection(within_seconds=DATABASE_SECONDS)
         live = live_processes()
     except OUTAGE_ERRORS:
         body = {"status": "unavailable", "degraded": ["database: nothing can be read or submitted"]}

@@ -36,6 +36,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             request,
             "Work",
             ("Workflows", "account_tree", "workflows", "workflow"),
+            ("Feedback", "thumbs_up_down", "workflows", "feedback"),
             ("Definitions", "schema", "workflows", "workflowdefinition"),
             ("Queues and lanes", "queue", "workflows", "queueconfig"),
             ("Processes", "memory", "workflows", "heartbeat"),

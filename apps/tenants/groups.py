@@ -12,7 +12,9 @@ READABLE: dict[str, frozenset[str]] = {
     "budgets": frozenset({"ledgerentry"}),
     "gateway": frozenset({"call"}),
     "knowledge": frozenset({"knowledgebase", "document"}),
-    "workflows": frozenset({"workflowdefinition", "workflow", "step", "queueconfig", "heartbeat"}),
+    "workflows": frozenset(
+        {"workflowdefinition", "workflow", "step", "queueconfig", "heartbeat", "feedback"}
+    ),
     "django_celery_results": frozenset({"taskresult"}),
 }
 """What all groups may read, by app."""

@@ -164,6 +164,40 @@ class Workflow(models.Model):
         return str(self.id)
 
 
+class Feedback(models.Model):
+    """What a tenant thinks of a run's result: one verdict a run, which the next one replaces."""
+
+    class Rating(models.TextChoices):
+        UP = "up"
+        DOWN = "down"
+
+    workflow = models.OneToOneField(
+        Workflow, primary_key=True, on_delete=models.CASCADE, related_name="feedback"
+    )
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    rating = models.CharField(max_length=4, choices=Rating.choices)
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "feedback"
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["-created_at"], name="workflows_feedback_age"),
+            models.Index(fields=["tenant", "-created_at"], name="workflows_feedback_tenant"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(rating__in=["up", "down"]), name="workflows_feedback_rating_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rating} for {self.workflow_id}"
+
+
 class IdempotencyKey(models.Model):
     """A tenant's own key for a submission; for 24 hours a repeat returns the first workflow."""
 

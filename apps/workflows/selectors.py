@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from agentplatform.workflows.coordinator import WorkflowState
@@ -101,6 +101,13 @@ def events_after(workflow_id: uuid.UUID, last_event_id: int) -> Sequence[Event]:
     """The run's next events, at most EVENTS_LIMIT, in the order in which they were committed."""
     events = Event.objects.filter(workflow_id=workflow_id, id__gt=last_event_id).order_by("id")
     return list(events[:EVENTS_LIMIT])
+
+
+def latest_event_ids(workflow_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """The id of the latest event of each of these runs that has any."""
+    latest = Event.objects.filter(workflow=OuterRef("pk")).order_by("-id").values("id")[:1]
+    runs = Workflow.objects.filter(pk__in=workflow_ids).order_by().annotate(latest=Subquery(latest))
+    return dict(runs.exclude(latest=None).values_list("pk", "latest"))
 
 
 def ended_status(workflow_id: uuid.UUID) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Now
 
 from agentplatform.identifiers import uuid7
 from agentplatform.llm.gateway import DEFAULT_TIERS
@@ -22,7 +23,7 @@ from agentplatform.workflows.definition import Definition, StepSpec
 from apps.database import call_function, to_jsonb
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.encoding import decision_to_json
-from apps.workflows.models import QueueConfig, Workflow, WorkflowDefinition
+from apps.workflows.models import Feedback, QueueConfig, Workflow, WorkflowDefinition
 from apps.workflows.selectors import definition_by_id, queue_config, run_state
 from apps.workflows.wake import wake
 
@@ -36,6 +37,10 @@ class IdempotencyConflict(ValueError):
 
 class AlreadyFinished(ValueError):
     """The run has ended; nothing can be changed."""
+
+
+class NotFinished(ValueError):
+    """The run has not ended; there is no result yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,23 @@ def workflow_cancel(workflow_id: uuid.UUID) -> None:
         raise AlreadyFinished("the workflow has ended already; there is nothing to cancel")
 
 
+def feedback_give(
+    workflow: Workflow, *, api_key: ApiKey, rating: Feedback.Rating, comment: str = ""
+) -> tuple[Feedback, bool]:
+    """Stores what the tenant thinks of a run, in place of what it thought before; returns whether it is the first.
+
+    Raises NotFinished.
+    """
+    if workflow.finished_at is None:
+        raise NotFinished("give feedback once the workflow has ended")
+    verdict = {"api_key": api_key, "rating": rating, "comment": comment, "updated_at": Now()}
+    feedback, is_first = Feedback.objects.update_or_create(
+        workflow=workflow, defaults=verdict, create_defaults={**verdict, "tenant_id": workflow.tenant_id}
+    )
+    feedback.refresh_from_db()
+    return feedback, is_first
+
+
 def workflow_decide(workflow_id: uuid.UUID, event: Event) -> bool:
     """Stores what the coordinator decides on an event of the run itself; False when the run has ended."""
     with transaction.atomic():
@@ -131,7 +153,10 @@ def workflow_decide(workflow_id: uuid.UUID, event: Event) -> bool:
         decision = coordinator.decide(run.definition, run.state, event)
         _apply(workflow, run.definition, decision)
         Workflow.objects.filter(pk=workflow_id).update(revision=F("revision") + 1)
-    wake.events(str(workflow_id))
+    if decision.ending is not None:
+        wake.ended(str(workflow_id))
+    else:
+        wake.events(str(workflow_id))
     wake.dispatcher()
     return True
 

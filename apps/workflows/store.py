@@ -151,7 +151,10 @@ def finish_attempt(
     )
     reply: Mapping[str, Any] = from_jsonb(rows[0][0])
     if reply["outcome"] == "finished":
-        wake.events(str(step.workflow_id))
+        if reply["ended"]:
+            wake.ended(str(step.workflow_id))
+        else:
+            wake.events(str(step.workflow_id))
         if reply["wake"]:
             wake.dispatcher()
     return reply

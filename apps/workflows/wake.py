@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 import orjson
 import redis
@@ -11,6 +12,7 @@ from django.conf import settings
 
 DISPATCHER_CHANNEL = "agentplatform.dispatcher"
 EVENTS_CHANNEL = "agentplatform.events"
+ENDED_CHANNEL = "agentplatform.ended"
 TOKENS_CHANNEL = "agentplatform.tokens."
 """Followed by a workflow's id: only those who stream it listen."""
 
@@ -26,9 +28,11 @@ class Wake:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending_workflows: set[str] = set()
+        self._pending_ended: set[str] = set()
         self._pending_text: dict[tuple[str, str], list[str]] = {}
         self._pending_dispatcher = False
         self._something = threading.Event()
+        self._at_once = threading.Event()
         self._thread: threading.Thread | None = None
 
     def dispatcher(self) -> None:
@@ -41,6 +45,14 @@ class Wake:
         """A workflow has new events."""
         with self._lock:
             self._pending_workflows.add(workflow_id)
+        self._signal()
+
+    def ended(self, workflow_id: str) -> None:
+        """A workflow has ended: somebody may wait for that, so it is told without gathering."""
+        with self._lock:
+            self._pending_workflows.add(workflow_id)
+            self._pending_ended.add(workflow_id)
+        self._at_once.set()
         self._signal()
 
     def text(self, workflow_id: str, key: str, delta: str) -> None:
@@ -60,11 +72,13 @@ class Wake:
 
     def _run(self) -> None:
         client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)
-        pause = _GATHER_SECONDS
+        pause = 0.0
         while True:
             self._something.wait()
             self._something.clear()
+            self._at_once.clear()
             with self._lock:
+                ended, self._pending_ended = self._pending_ended, set()
                 workflows, self._pending_workflows = self._pending_workflows, set()
                 dispatcher, self._pending_dispatcher = self._pending_dispatcher, False
                 texts, self._pending_text = self._pending_text, {}
@@ -77,12 +91,15 @@ class Wake:
                     pipeline.publish(TOKENS_CHANNEL + workflow_id, delta)
                 if workflows:
                     pipeline.publish(EVENTS_CHANNEL, ",".join(workflows))
+                if ended:
+                    pipeline.publish(ENDED_CHANNEL, ",".join(ended))
                 pipeline.execute()
-                pause = _GATHER_SECONDS
+                pause = 0.0
+                self._at_once.wait(_GATHER_SECONDS)
             except redis.RedisError as error:
                 logger.warning("wake-ups are not sent (%s); everything polls meanwhile", type(error).__name__)
                 pause = min(_LONGEST_PAUSE_SECONDS, max(0.1, pause * 2))
-            threading.Event().wait(pause)
+                time.sleep(pause)
 
 
 wake = Wake()

@@ -1,6 +1,6 @@
 """`make bench`: measures everything that the documentation claims, prints a table, writes benchmarks/results.json.
 
-`python -m tests.benchmarks [throughput] [latency] [memory]` measures a part. The servers are those of DATABASE_URL,
+`python -m tests.benchmarks [throughput] [latency] [first_token] [streams] [memory]` measures a part. The servers are those of DATABASE_URL,
 BROKER_URL and REDIS_URL; the product's processes and the peers run on them in turn.
 """
 
@@ -18,7 +18,7 @@ from config.stack.stack import Stack
 from tests.benchmarks.results import Result, show
 from tests.integration.stack.launching import free_ports
 
-ALL = ("throughput", "latency", "memory")
+ALL = ("throughput", "latency", "first_token", "streams", "memory")
 PROCFILE = Path(__file__).with_name("Procfile")
 
 
@@ -47,17 +47,21 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
 
     django.setup()
     from apps.workflows.models import QueueConfig
-    from tests.benchmarks import latency, memory, throughput
+    from tests.benchmarks import first_token, latency, memory, streams, throughput
 
     QueueConfig.objects.filter(name="batch").update(max_concurrent=1_000)
     stack.start(["dispatcher"])
     results = throughput.measure(stack) if "throughput" in wanted else []
-    if "latency" in wanted:
-        stack.start(["web", "interactive"])
+    over_rest = [
+        part for part in (latency, first_token, streams) if part.__name__.rpartition(".")[2] in wanted
+    ]
+    if over_rest:
+        stack.start(["web", "interactive", "simulator"])
         _wait_for_web(stack)
-        results += latency.measure(stack, key)
-        stack.stop("interactive")
-        stack.stop("web")
+        for part in over_rest:
+            results += part.measure(stack, key)
+        for name in ("interactive", "web", "simulator"):
+            stack.stop(name)
     if "memory" in wanted:
         stack.start(["simulator"])
         time.sleep(2)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 from tests.pdfs import pdf_of
 from tests.product import Product, eventually
 
 DOCUMENTS = "/api/v1/documents/"
 HERDS = "# Herds\n\nElephants roam the savannah together, led by the oldest female."
-CREDENTIALS = "A new credential replaces the old one, which stays valid for one more hour."
+FAUCET = "A leaky faucet needs a new washer: close the valve, unscrew the handle, replace the washer."
 
 
 def upload(product: Product, data: bytes, name: str, content_type: str) -> str:
@@ -34,13 +33,13 @@ def search(product: Product, question: str) -> tuple[list[str], list[str]]:
 
 
 def test_a_question_in_other_words_is_answered_from_a_pdf(product: Product) -> None:
-    """Not one word of it stands in the file; its vectors are made in the background."""
-    document_id = upload(product, pdf_of(CREDENTIALS), "credentials.pdf", "application/pdf")
+    """Hardly a word of it stands in the file; its vectors are made in the background."""
+    document_id = upload(product, pdf_of(FAUCET), "plumbing.pdf", "application/pdf")
     upload(product, HERDS.encode(), "herds.md", "text/markdown")
-    found, degradations = search(product, "How can I swap my secret?")
+    found, degradations = search(product, "What helps against a tap that drips?")
     assert found[0] == document_id
     assert degradations == []
-    workflow_id = product.submit("answer_question", {"question": "How can I swap my secret?"})
+    workflow_id = product.submit("answer_question", {"question": "What helps against a tap that drips?"})
     workflow = product.finished(workflow_id)
     assert workflow["status"] == "succeeded", workflow
     assert workflow["degradations"] == []
@@ -56,7 +55,6 @@ def test_answers_go_on_without_the_embedder_and_say_what_that_means(product: Pro
         lambda: product.stack.process_ids().get("embedder") not in (None, before), 20, "no new embedder"
     )
     eventually(product.is_ready, 20, "it is not ready again")
-    time.sleep(2.1)  # a failure is remembered for two seconds
     assert search(product, "Which animals stay in families?")[1] == []
     product.stack.stop("embedder")
     try:

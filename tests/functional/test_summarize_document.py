@@ -134,8 +134,9 @@ def test_a_text_without_words_ends_the_run_and_says_why(product: Product) -> Non
 
 
 def worker_processes(product: Product) -> Iterator[psutil.Process]:
-    """The processes of the workers, those they were started by included."""
-    for (name,) in product.query("SELECT name FROM workflows_heartbeat WHERE kind = 'worker'"):
+    """The processes of the workers that run steps."""
+    working = "SELECT name FROM workflows_heartbeat WHERE kind = 'worker' AND queues && %s::varchar[]"
+    for (name,) in product.query(working, list(WORKERS)):
         yield psutil.Process(int(name.split(":")[1]))
 
 

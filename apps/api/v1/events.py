@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import orjson
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import APIException
 
 from apps.api.authentication import authenticate_header
 from apps.api.errors import Problem, as_problem, problem_json, read_only
-from apps.api.event_hub import hub
-from apps.database import OUTAGE_ERRORS, release_connection
+from apps.api.event_hub import Subscription, hub
+from apps.api.threads import give_thread_back, in_thread
+from apps.database import OUTAGE_ERRORS
 from apps.workflows.models import Event
 from apps.workflows.selectors import EVENTS_LIMIT, ended_status, events_after, workflows_of
 
@@ -37,7 +37,7 @@ async def workflow_events(
         return refused
     try:
         last_event_id = _last_event_id(request)
-        await _in_thread(_authorize, request.headers.get("Authorization", ""), workflow_id)
+        await in_thread(_authorize, request.headers.get("Authorization", ""), workflow_id)
     except (APIException, *OUTAGE_ERRORS) as error:
         return problem_json(as_problem(error))
     if request.method == "HEAD":
@@ -49,27 +49,29 @@ async def workflow_events(
 
 
 async def _stream(workflow_id: uuid.UUID, last_event_id: int) -> AsyncIterator[bytes]:
+    give_thread_back()
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
-    async with hub.subscribe(str(workflow_id)) as subscription:
+    subscription = Subscription(last_event_id=last_event_id)
+    async with hub.subscribe(str(workflow_id), subscription):
         while True:
             subscription.changed.clear()
             for delta in subscription.take_deltas():
                 yield b"event: token\ndata: %s\n\n" % delta
             if subscription.take_news():
-                events, ended_in = await _in_thread(_news, workflow_id, last_event_id)
+                events, ended_in = await in_thread(_news, workflow_id, subscription.last_event_id)
                 for event in events:
-                    last_event_id = event.pk
+                    subscription.last_event_id = event.pk
                     yield _encode(event.kind, _data(event), event.pk)
                 if len(events) == EVENTS_LIMIT:
                     subscription.has_news = True
                     continue
                 if ended_in is not None:
-                    yield _encode("done", {"status": ended_in}, last_event_id)
+                    yield _encode("done", {"status": ended_in}, subscription.last_event_id)
                     return
             try:
-                await asyncio.wait_for(subscription.changed.wait(), hub.patience_seconds(KEEP_ALIVE_SECONDS))
+                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                    await subscription.changed.wait()
             except TimeoutError:
-                subscription.has_news = True
                 yield b": keep-alive\n\n"
 
 
@@ -108,13 +110,3 @@ def _data(event: Event) -> dict[str, Any]:
 
 def _encode(kind: str, data: dict[str, Any], event_id: int) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event_id, kind.encode(), orjson.dumps(data))
-
-
-async def _in_thread(function: Any, *arguments: Any) -> Any:
-    def call() -> Sequence[Any] | Any:
-        try:
-            return function(*arguments)
-        finally:
-            release_connection()
-
-    return await sync_to_async(call, thread_sensitive=False)()

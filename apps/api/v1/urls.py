@@ -5,6 +5,7 @@ from django.urls import path
 from apps.api.v1.definitions import DefinitionsView, DefinitionView
 from apps.api.v1.documents import DocumentsView, DocumentView
 from apps.api.v1.events import workflow_events
+from apps.api.v1.feedback import WorkflowFeedbackView
 from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
 from apps.api.v1.workflows import WorkflowCancelView, WorkflowsView, WorkflowView
 
@@ -13,6 +14,7 @@ urlpatterns = [
     path("workflows/<uuid:workflow_id>/", WorkflowView.as_view(), name="workflow"),
     path("workflows/<uuid:workflow_id>/events/", workflow_events, name="workflow-events"),
     path("workflows/<uuid:workflow_id>/cancel/", WorkflowCancelView.as_view(), name="workflow-cancel"),
+    path("workflows/<uuid:workflow_id>/feedback/", WorkflowFeedbackView.as_view(), name="workflow-feedback"),
     path("definitions/", DefinitionsView.as_view(), name="definitions"),
     path("definitions/<slug:definition_type>/", DefinitionView.as_view(), name="definition"),
     path("documents/", DocumentsView.as_view(), name="documents"),

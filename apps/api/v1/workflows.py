@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import partial
 from typing import Any
 
 from django.http import Http404
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +27,7 @@ from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
+from apps.api.preferences import MAX_WAIT_SECONDS, wait_seconds
 from apps.api.serializers import (
     ObjectField,
     StrictBooleanField,
@@ -28,8 +36,9 @@ from apps.api.serializers import (
     StrictSerializer,
     UsdField,
 )
+from apps.api.waiting import WaitingResponse, WaitingView
 from apps.tenants.models import Tenant
-from apps.workflows.models import Workflow
+from apps.workflows.models import Feedback, Workflow
 from apps.workflows.selectors import steps_of, workflows_of
 from apps.workflows.services import (
     AlreadyFinished,
@@ -72,6 +81,11 @@ class AcceptedSerializer(serializers.Serializer):
     workflow_id = serializers.UUIDField()
     status_url = serializers.URLField()
     events_url = serializers.URLField()
+    status = serializers.ChoiceField(
+        [status.value for status in WorkflowStatus],
+        required=False,
+        help_text="With `Prefer: wait`: how it stood when the wait was over.",
+    )
 
 
 class PlannedStepSerializer(serializers.Serializer):
@@ -122,6 +136,15 @@ class WorkflowSummarySerializer(serializers.Serializer):
     metadata = serializers.JSONField()
 
 
+class FeedbackSerializer(serializers.Serializer):
+    """What somebody thinks of a run's result."""
+
+    rating = serializers.ChoiceField(Feedback.Rating.values)
+    comment = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
 class WorkflowSerializer(WorkflowSummarySerializer):
     """A run, whole."""
 
@@ -132,11 +155,17 @@ class WorkflowSerializer(WorkflowSummarySerializer):
     coordination_seconds = serializers.FloatField()
     degradations = serializers.JSONField()
     cache = serializers.SerializerMethodField()
+    feedback = serializers.SerializerMethodField()
     steps = serializers.SerializerMethodField()
 
     def get_cache(self, workflow: Workflow) -> dict[str, Any] | None:
         """Which cached answer was served in place of a run; null when none was."""
         return None
+
+    @extend_schema_field(FeedbackSerializer(allow_null=True))
+    def get_feedback(self, workflow: Workflow) -> Any:
+        given = getattr(workflow, "feedback", None)
+        return None if given is None else FeedbackSerializer(given).data
 
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, workflow: Workflow) -> Any:
@@ -152,13 +181,22 @@ def tenant_of(request: Request) -> Tenant:
 
 def find_workflow(request: Request, workflow_id: uuid.UUID) -> Workflow:
     """The tenant's run; Http404 when there is none, or it is another tenant's."""
-    workflow = workflows_of(tenant_of(request)).filter(pk=workflow_id).first()
+    workflow = workflows_of(tenant_of(request)).select_related("feedback").filter(pk=workflow_id).first()
     if workflow is None:
         raise Http404
     return workflow
 
 
-class WorkflowsView(APIView):
+PREFER_WAIT = OpenApiParameter(
+    "Prefer",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description=f"`wait=N` (RFC 7240): the answer waits up to N seconds, at most {MAX_WAIT_SECONDS}, for the end of "
+    "the workflow. The header `Preference-Applied` says for how long at most it did.",
+)
+
+
+class WorkflowsView(WaitingView):
     """Submit a workflow, or list those there are."""
 
     @extend_schema(
@@ -166,7 +204,12 @@ class WorkflowsView(APIView):
         request=SubmissionSerializer,
         responses={
             202: AcceptedSerializer,
-            200: OpenApiResponse(PlanSerializer, description="The plan, with `dry_run`."),
+            200: OpenApiResponse(
+                PolymorphicProxySerializer(
+                    "SubmissionResult", [WorkflowSerializer, PlanSerializer], resource_type_field_name=None
+                ),
+                description="With `Prefer: wait`, the workflow that has ended; with `dry_run`, the plan.",
+            ),
             (409, CONTENT_TYPE): problem("The Idempotency-Key was used for another submission."),
             (422, CONTENT_TYPE): problem("The definition does not take the input; see `errors`."),
         },
@@ -176,7 +219,8 @@ class WorkflowsView(APIView):
                 OpenApiTypes.STR,
                 OpenApiParameter.HEADER,
                 description="Yours to choose. For 24 hours a repeat returns the first workflow.",
-            )
+            ),
+            PREFER_WAIT,
         ],
     )
     def post(self, request: Request) -> Response:
@@ -194,7 +238,7 @@ class WorkflowsView(APIView):
             )
         except IdempotencyConflict as error:
             raise Problem(409, "idempotency_key_reused", str(error)) from error
-        return _accepted(request, started)
+        return _patient(request, _accepted(request, started), started.id)
 
     @extend_schema(
         operation_id="workflows_list",
@@ -221,12 +265,13 @@ class WorkflowsView(APIView):
         return pages.get_paginated_response(WorkflowSummarySerializer(page, many=True).data)
 
 
-class WorkflowView(APIView):
+class WorkflowView(WaitingView):
     """One workflow, with its result and its steps."""
 
-    @extend_schema(operation_id="workflows_read", responses=WorkflowSerializer)
+    @extend_schema(operation_id="workflows_read", responses=WorkflowSerializer, parameters=[PREFER_WAIT])
     def get(self, request: Request, workflow_id: uuid.UUID) -> Response:
-        return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
+        workflow = find_workflow(request, workflow_id)
+        return _patient(request, Response(WorkflowSerializer(workflow).data), workflow_id)
 
 
 class WorkflowCancelView(APIView):
@@ -305,3 +350,22 @@ def _accepted(request: Request, started: StartedWorkflow) -> Response:
     if not started.is_new:
         headers["Idempotency-Replayed"] = "true"
     return Response(AcceptedSerializer(body).data, status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+def _patient(request: Request, response: Response, workflow_id: uuid.UUID) -> Response:
+    """The response, held back for the end of the workflow if the client prefers to wait."""
+    seconds = wait_seconds(request)
+    if seconds is None:
+        return response
+    return WaitingResponse(response, workflow_id, seconds, partial(_revise, request, workflow_id))
+
+
+def _revise(request: Request, workflow_id: uuid.UUID, response: Response) -> bool:
+    workflow = find_workflow(request, workflow_id)
+    has_ended = workflow.finished_at is not None
+    if has_ended or response.status_code == status.HTTP_200_OK:
+        response.status_code = status.HTTP_200_OK
+        response.data = WorkflowSerializer(workflow).data
+    else:
+        response.data = {**response.data, "status": workflow.status}
+    return has_ended

@@ -86,6 +86,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
                     "cost",
                     "degradation_list",
                     "error_document",
+                    "rated",
                 )
             },
         ),
@@ -144,6 +145,11 @@ class WorkflowAdmin(ReadOnlyAdmin):
     @display(description="error")
     def error_document(self, workflow: Workflow) -> str:
         return json_block(workflow.error)
+
+    @display(description="feedback")
+    def rated(self, workflow: Workflow) -> str:
+        given = getattr(workflow, "feedback", None)
+        return NOTHING if given is None else link(given.rating, "workflows_feedback_change", given.pk)
 
     @display(description="input")
     def input_document(self, workflow: Workflow) -> str:

@@ -20,7 +20,8 @@ from apps.knowledge.services import document_create
 from apps.tenants.models import ApiKey, Tenant, TenantTier, User
 from apps.tenants.services import api_key_issue, tenant_create
 from apps.workflows.heartbeat import heartbeat_write
-from apps.workflows.models import Heartbeat, QueueConfig, Step, Workflow, WorkflowDefinition
+from apps.workflows.models import Feedback, Heartbeat, QueueConfig, Step, Workflow, WorkflowDefinition
+from apps.workflows.services import feedback_give
 from tests.integration.admin.conftest import HOSTILE, HOSTILE_ESCAPED, Person, change_url, list_url
 from tests.integration.conftest import Hand
 
@@ -34,18 +35,31 @@ SHOWN = (
     Document,
     Workflow,
     Step,
+    Feedback,
     WorkflowDefinition,
     QueueConfig,
     Heartbeat,
     TaskResult,
 )
-READ_ONLY = (ApiKey, LedgerEntry, Call, Document, Workflow, Step, WorkflowDefinition, Heartbeat, TaskResult)
+READ_ONLY = (
+    ApiKey,
+    LedgerEntry,
+    Call,
+    Document,
+    Workflow,
+    Step,
+    Feedback,
+    WorkflowDefinition,
+    Heartbeat,
+    TaskResult,
+)
 
 
 @pytest.fixture
 def everything(tenant: Tenant, failed: Workflow) -> None:
     """One of everything that the admin shows."""
-    api_key_issue(name=HOSTILE, tenant=tenant)
+    api_key = api_key_issue(name=HOSTILE, tenant=tenant).api_key
+    feedback_give(failed, api_key=api_key, rating=Feedback.Rating.DOWN, comment=f"{HOSTILE} " * 20)
     document_create(tenant=tenant, title=HOSTILE, content=f"# {HOSTILE}\n\n" + "long " * 500)
     TaskResult.objects.create(
         task_id="1", task_name="maintenance.purge", status="SUCCESS", result='{"keys": 3}'
@@ -280,3 +294,16 @@ def test_flower_is_linked_when_it_is_known(administrator: Person, settings: Any,
     """With an address there is a link."""
     settings.FLOWER_URL = url
     assert ("local_florist" in administrator.page(reverse("admin:index"))) is bool(url)
+
+
+def test_feedback_is_found_by_rating_and_by_workflow(
+    everything: None, reader: Person, failed: Workflow, tenant: Tenant
+) -> None:
+    """The filter, the search for a workflow's id, and the way from a workflow to what was said of it."""
+    comment = HOSTILE_ESCAPED
+    assert comment in reader.page(list_url(Feedback), rating__exact="down")
+    assert comment not in reader.page(list_url(Feedback), rating__exact="up")
+    assert comment in reader.page(list_url(Feedback), tenant__id__exact=str(tenant.pk))
+    assert comment in reader.page(list_url(Feedback), q=str(failed.pk))
+    assert comment not in reader.page(list_url(Feedback), q="0192f6f0-0000-7000-8000-000000000000")
+    assert change_url(Feedback.objects.get()) in reader.page(change_url(failed))

@@ -33,7 +33,6 @@ QUESTION = "How can I swap my secret?"  # not a word of it stands in CONTENT
 def running() -> Iterator[None]:
     """The embedder, where the settings say it is."""
     with running_embedder(Path(settings.EMBEDDER_SOCKET)):
-        embedder.cache_clear()  # a failure of a moment ago would still be remembered
         yield
 
 

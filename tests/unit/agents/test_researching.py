@@ -86,14 +86,19 @@ def test_without_a_passage_no_notes_are_taken() -> None:
 
 
 def test_sources_are_numbered_over_all_notes() -> None:
-    """A place that two notes cite is one source; what cites no source loses its number."""
+    """A place that two notes cite is one, one that none cites is none; what cites no source loses its number."""
     numbered, sources = number_sources(
         [
             note("One?", "First. [1] Second. [3]", source(1, "A"), source(3, "B")),
+            note("None?", "The passages do not say.", source(1, "Z"), source(2, "Y")),
             note("Two?", "Third. [2] Fourth. [1] Fifth. [9]", source(2, "B"), source(1, "A", "d2")),
         ]
     )
-    assert numbered == [("One?", "First. [1] Second. [2]"), ("Two?", "Third. [2] Fourth. [3] Fifth. ")]
+    assert numbered == [
+        ("One?", "First. [1] Second. [2]"),
+        ("None?", "The passages do not say."),
+        ("Two?", "Third. [2] Fourth. [3] Fifth. "),
+    ]
     assert [(found["number"], found["heading"], found["document_id"]) for found in sources] == [
         (1, "A", "d1"),
         (2, "B", "d1"),

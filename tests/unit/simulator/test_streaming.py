@@ -1,6 +1,7 @@
 """Streams as the SDK sees them: the order of events, cumulative usage, pace and disconnects."""
 
 import time
+from datetime import UTC, datetime
 
 import anthropic
 
@@ -93,6 +94,19 @@ def test_a_request_takes_the_same_time_again(slow_simulator: RunningSimulator) -
     """Latency is drawn from the seed and the request alone."""
     durations = [_timed(slow_simulator, HAIKU)[1] for _ in range(2)]
     assert abs(durations[0] - durations[1]) < 0.1
+
+
+def test_the_log_says_when_the_first_token_was_sent(simulator: RunningSimulator) -> None:
+    """After what came before it, and before the client has it; a whole answer has none."""
+    simulator.fault(delay_seconds=0.2)
+    began_at = datetime.now(UTC)
+    _timed(simulator, HAIKU)
+    (call,) = simulator.calls()["calls"]
+    sent_at = datetime.fromisoformat(call["first_token_at"])
+    assert (sent_at - began_at).total_seconds() >= 0.2
+    assert sent_at < datetime.now(UTC)
+    simulator.client().messages.create(model=HAIKU, max_tokens=10, messages=[ask("Hi")])
+    assert simulator.calls()["calls"][-1]["first_token_at"] is None
 
 
 def test_a_client_that_leaves_is_noticed(slow_simulator: RunningSimulator) -> None:
