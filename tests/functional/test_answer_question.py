@@ -34,8 +34,9 @@ def test_a_question_is_answered_with_its_sources_and_its_cost(product: Product) 
 
 def test_a_question_that_nothing_answers_is_said_to_be_so(product: Product) -> None:
     """No passage, no model call for the answer, and a degradation that says why."""
-    workflow_id = product.submit("answer_question", {"question": "Measles symptoms among toddlers?"})
-    workflow = product.finished(workflow_id)
+    with product.as_new_tenant("knows nothing to answer"):
+        workflow_id = product.submit("answer_question", {"question": "Measles symptoms among toddlers?"})
+        workflow = product.finished(workflow_id)
     assert workflow["status"] == "succeeded"
     assert workflow["result"]["sources"] == []
     assert [item["code"] for item in workflow["degradations"]] == ["no_passages"]
