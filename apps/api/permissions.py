@@ -29,5 +29,7 @@ class HasOperatorScope(BasePermission):
         if request.auth is None:
             return False  # no key: DRF answers 401
         if principal_of(request).tenant is not None:
-            raise Problem(403, "operator_key_needed", "This is a tenant's key; only an operator's may do that.")
+            raise Problem(
+                403, "operator_key_needed", "This is a tenant's key; only an operator's may do that."
+            )
         return True
