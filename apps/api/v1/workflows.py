@@ -1,4 +1,4 @@
-"""Workflows: submit, list, read, cancel."""
+"""Workflows: submit, list, read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from drf_spectacular.utils import (
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from apps.api.authentication import principal_of
@@ -41,11 +40,9 @@ from apps.tenants.models import Tenant
 from apps.workflows.models import Feedback, Workflow
 from apps.workflows.selectors import steps_of, workflows_of
 from apps.workflows.services import (
-    AlreadyFinished,
     IdempotencyConflict,
     StartedWorkflow,
     Submission,
-    workflow_cancel,
     workflow_plan,
     workflow_start,
 )
@@ -272,23 +269,6 @@ class WorkflowView(WaitingView):
     def get(self, request: Request, workflow_id: uuid.UUID) -> Response:
         workflow = find_workflow(request, workflow_id)
         return _patient(request, Response(WorkflowSerializer(workflow).data), workflow_id)
-
-
-class WorkflowCancelView(APIView):
-    """Cancel a workflow."""
-
-    @extend_schema(
-        operation_id="workflows_cancel",
-        request=None,
-        responses={200: WorkflowSerializer, (409, CONTENT_TYPE): problem("The workflow has ended already.")},
-    )
-    def post(self, request: Request, workflow_id: uuid.UUID) -> Response:
-        workflow = find_workflow(request, workflow_id)
-        try:
-            workflow_cancel(workflow.pk)
-        except AlreadyFinished as error:
-            raise Problem(409, "already_finished", f"The workflow has {workflow.status}: {error}.") from error
-        return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
 
 
 def submission_of(tenant: Tenant, data: dict[str, Any]) -> Submission:
