@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make requirements" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test check lint bench bench-retrieval requirements clean
+.PHONY: help setup setup-dev run serve test check lint chaos bench bench-retrieval requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: setup-dev ## format, lint, types, import rules
 check: lint ## everything CI checks: lint, missing migrations, tests
 	@$(WITH_SERVERS) python manage.py makemigrations --check --dry-run
 	@$(MAKE) --no-print-directory test
+
+chaos: setup-dev ## break everything, for long (the short version is part of make test)
+	@CHAOS=long $(WITH_SERVERS) python -m pytest tests/chaos $(ARGS)
 
 bench: setup-dev ## measure, print a table, write benchmarks/results.json
 	@$(WITH_SERVERS) python -m tests.benchmarks $(ARGS)
