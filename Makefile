@@ -9,10 +9,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make requirements" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test check lint bench requirements clean
+.PHONY: help setup setup-dev run serve test check lint bench bench-retrieval requirements clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## prepare .venv
 	@$(PYTHON) -I config/stack/virtual_environment.py requirements.txt
@@ -41,6 +41,9 @@ check: lint ## everything CI checks: lint, missing migrations, tests
 
 bench: setup-dev ## measure, print a table, write benchmarks/results.json
 	@$(WITH_SERVERS) python -m tests.benchmarks $(ARGS)
+
+bench-retrieval: setup-dev ## measure how well the knowledge base is searched
+	@$(WITH_SERVERS) python -m tests.benchmarks.retrieval
 
 requirements: setup-dev ## pin anew what pyproject.toml asks for
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -15,4 +15,8 @@ from django.conf import settings  # noqa: E402 - settings are read once Django i
 from apps.api.body_limit import BodyLimit  # noqa: E402
 from apps.api.handler import Handler  # noqa: E402
 
-application = BodyLimit(Handler(), max_bytes=settings.MAX_BODY_BYTES)
+application = BodyLimit(
+    Handler(),
+    max_bytes=settings.MAX_BODY_BYTES,
+    by_prefix={"/api/v1/documents/": settings.MAX_DOCUMENT_BYTES},
+)

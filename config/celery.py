@@ -60,6 +60,12 @@ app.conf.update(
             "task": "maintenance.purge_expired_records",
             "schedule": crontab(minute="17"),
         },
+        # For hints that were lost, and for an embedder that was away.
+        "embed-pending-passages": {
+            "task": "knowledge.embed_pending",
+            "schedule": 10.0,
+            "options": {"expires": 10.0, "ignore_result": True},
+        },
     },
 )
 app.autodiscover_tasks()

@@ -124,6 +124,7 @@ WHITENOISE_USE_FINDERS = True
 
 # --- REST --------------------------------------------------------------------------------------------------
 MAX_BODY_BYTES = int(env("MAX_BODY_BYTES", str(1024 * 1024)))
+MAX_DOCUMENT_BYTES = int(env("MAX_DOCUMENT_BYTES", str(8 * 1024 * 1024)))
 DATA_UPLOAD_MAX_MEMORY_SIZE = None  # apps.api.body_limit refuses large bodies before they are read
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.ApiKeyAuthentication"],
@@ -165,6 +166,9 @@ CONTINUATION_MAX_STEPS = int(env("CONTINUATION_MAX_STEPS", "50"))
 CONTINUATION_MAX_SECONDS = float(env("CONTINUATION_MAX_SECONDS", "30"))
 WORKER_MAX_STEPS = int(env("WORKER_MAX_STEPS", "100000"))
 WORKER_MAX_RSS_MB = int(env("WORKER_MAX_RSS_MB", "1500"))
+
+# --- Embedder: a process of the same machine ------------------------------------------------------------------
+EMBEDDER_SOCKET = env("EMBEDDER_SOCKET", str(HOME / "embedder.sock"))
 
 # --- Models ------------------------------------------------------------------------------------------------
 ANTHROPIC_API_KEY = env("ANTHROPIC_API_KEY")

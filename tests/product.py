@@ -16,7 +16,17 @@ from config.stack.management import manage
 from config.stack.stack import Stack
 from tests.integration.stack.launching import bare_environment, free_ports
 
-PROCESSES = ("simulator", "web", "dispatcher", "dispatcher-standby", "interactive", "standard", "batch")
+PROCESSES = (
+    "simulator",
+    "web",
+    "dispatcher",
+    "dispatcher-standby",
+    "interactive",
+    "standard",
+    "batch",
+    "maintenance",
+    "embedder",
+)
 
 
 class Product:
@@ -68,12 +78,38 @@ class Product:
         """Runs a management command; returns what it printed."""
         return manage(list(words), self.stack.environment, self.stack.log_path("manage"))
 
+    @contextmanager
+    def as_new_tenant(self, name: str) -> Iterator[None]:
+        """Requests are those of a tenant that has nothing yet, within the block."""
+        printed = self.manage("tenant", "create", name)
+        mine = self.http.headers["Authorization"]
+        self.http.headers["Authorization"] = f"Bearer ap_{printed.split('ap_')[1].split()[0]}"
+        try:
+            yield
+        finally:
+            self.http.headers["Authorization"] = mine
+
     def submit(self, type_: str | None, workflow_input: Mapping[str, Any], **more: Any) -> str:
         """Submits a workflow and returns its id."""
         body = {"input": workflow_input, **({"type": type_} if type_ else {}), **more}
         response = self.http.post("/api/v1/workflows/", json=body)
         assert response.status_code == 202, response.text
         return str(response.json()["workflow_id"])
+
+    def document(self, title: str, content: str) -> str:
+        """Adds a document and returns its id, once its passages have their vectors."""
+        response = self.http.post("/api/v1/documents/", json={"title": title, "content": content})
+        assert response.status_code == 201, response.text
+        self.embedded(str(response.json()["id"]))
+        return str(response.json()["id"])
+
+    def embedded(self, document_id: str) -> None:
+        """Returns once the document's passages have their vectors."""
+        eventually(
+            lambda: self.http.get(f"/api/v1/documents/{document_id}/").json()["is_embedded"],
+            60,
+            f"{document_id} is not embedded",
+        )
 
     def workflow(self, workflow_id: str) -> dict[str, Any]:
         """The workflow as the API shows it."""

@@ -1,12 +1,13 @@
-"""Cuts a document into passages along its own structure: headings first, then paragraphs."""
+"""Cuts a document into passages along its own structure: headings or pages first, then paragraphs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-MAX_CHUNK_CHARACTERS = 1_600
+MAX_CHUNK_CHARACTERS = 1_000
+"""About as much as the embedding model reads of a text (agentplatform.embedding.vectors.MAX_TOKENS)."""
 MAX_HEADING_CHARACTERS = 500
 """How long a chunk's path of headings may be; where it would be longer, the outermost are left out."""
 MAX_HEADING_NAME_CHARACTERS = 250
@@ -26,13 +27,20 @@ class Chunk:
     text: str
 
 
-def chunk_document(content: str, *, is_markdown: bool) -> list[Chunk]:
+def chunk_document(content: str, content_type: str) -> list[Chunk]:
     """The passages of a document in order, none longer than MAX_CHUNK_CHARACTERS.
 
-    A heading with nothing under it is a passage of its own. Code keeps its indentation.
+    Markdown (`text/markdown`): a heading with nothing under it is a passage of its own; code keeps its indentation.
+    PDF (`application/pdf`): pages are parted by form feeds. Anything else is plain text.
     """
-    sections = _markdown_sections(content) if is_markdown else iter([("", content)])
+    sections = _SECTIONS.get(content_type, _plain_sections)(content)
     return [Chunk(heading, piece) for heading, body in sections for piece in _pieces(body)]
+
+
+def title_of(content: str) -> str:
+    """The first Markdown heading of the first level, "" where there is none."""
+    headings = (_heading(line) for line in content.splitlines())
+    return next((name for level, name in filter(None, headings) if level == 1), "")
 
 
 def _markdown_sections(content: str) -> Iterator[tuple[str, str]]:
@@ -50,6 +58,20 @@ def _markdown_sections(content: str) -> Iterator[tuple[str, str]]:
         lines = []
         path = [*((depth, name) for depth, name in path if depth < level), heading]
     yield _section(path, lines, is_innermost=bool(path))
+
+
+def _pages(content: str) -> Iterator[tuple[str, str]]:
+    return ((f"Page {number}", text) for number, text in enumerate(content.split("\f"), start=1))
+
+
+def _plain_sections(content: str) -> Iterator[tuple[str, str]]:
+    yield "", content
+
+
+_SECTIONS: Mapping[str, Callable[[str], Iterator[tuple[str, str]]]] = {
+    "text/markdown": _markdown_sections,
+    "application/pdf": _pages,
+}
 
 
 def _section(path: Sequence[tuple[int, str]], lines: Sequence[str], *, is_innermost: bool) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from apps.api.errors import read_only
 from apps.database import OUTAGE_ERRORS, require_connection
+from apps.knowledge.embedder import embedder
 from apps.workflows.selectors import live_processes
 
 DATABASE_SECONDS = 1.0
@@ -41,6 +42,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
         degraded.append("broker: submissions are accepted and wait")
     if not _answers(settings.REDIS_URL):
         degraded.append("redis: everything polls, so it is slower")
+    if not embedder().answers():
+        degraded.append("embedder: passages are found by full text alone")
     return JsonResponse({"status": "degraded" if degraded else "ok", "degraded": degraded})
 
 

@@ -29,6 +29,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Tenants", "domain", "tenants", "tenant"),
             ("API keys", "key", "tenants", "apikey"),
             ("Tiers", "stacks", "tenants", "tenanttier"),
+            ("Knowledge bases", "library_books", "knowledge", "knowledgebase"),
             ("Documents", "description", "knowledge", "document"),
         ),
         _group(

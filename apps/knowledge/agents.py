@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
-
 from agentplatform.agents.agent import StepContext
 from agentplatform.agents.registry import registry
-from apps.knowledge.selectors import search_passages
+from apps.knowledge.retrieval import retrieve
 
 
 @registry.agent("retrieve_passages")
 class RetrievePassages:
-    """Output: `{"passages": [{"document_id", "title", "heading", "text", "rank"}]}`. Option `limit`, default 6."""
+    """Output: `{"passages": [{"document_id", "title", "heading", "text", "rank"}]}`. Option `limit`, default 8."""
 
     def run(self, step: StepContext) -> Any:
-        try:
-            passages = search_passages(
-                tenant_id=step.tenant_id,
-                question=step.input["question"],
-                limit=int(step.options.get("limit", 6)),
-            )
-        finally:
-            connection.close()  # back to the pool
+        found = retrieve(
+            tenant_id=step.tenant_id,
+            question=step.input["question"],
+            limit=int(step.options.get("limit", 8)),
+        )
+        step.degradations.extend(found.degradations)
         return {
             "passages": [
                 {
@@ -33,6 +29,6 @@ class RetrievePassages:
                     "text": passage.text,
                     "rank": round(passage.rank, 4),
                 }
-                for passage in passages
+                for passage in found.passages
             ]
         }

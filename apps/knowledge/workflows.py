@@ -54,14 +54,14 @@ answer_question = registry.define(
                 max_input_tokens=9_000,
                 max_output_tokens=KIND_MAX_TOKENS,
             ),
-            StepSpec(key="retrieve", agent="retrieve_passages", options={"limit": 6}),
+            StepSpec(key="retrieve", agent="retrieve_passages", options={"limit": 8}),
             StepSpec(
                 key="answer",
                 agent="answer_question",
                 needs=("classify", "retrieve"),
                 tier=Tier.BALANCED,
                 estimated_tokens=2_500,
-                # Six passages with title and heading, and the question: 2,800 characters each, of four bytes; an
+                # Eight passages with title and heading, and the question: 2,200 characters each, of four bytes; an
                 # empty answer is asked for once more.
                 max_input_tokens=2 * 80_000,
                 max_output_tokens=2 * ANSWER_MAX_TOKENS,

@@ -11,7 +11,7 @@ READABLE: dict[str, frozenset[str]] = {
     "tenants": frozenset({"tenant", "tenanttier", "apikey"}),
     "budgets": frozenset({"ledgerentry"}),
     "gateway": frozenset({"call"}),
-    "knowledge": frozenset({"document"}),
+    "knowledge": frozenset({"knowledgebase", "document"}),
     "workflows": frozenset(
         {"workflowdefinition", "workflow", "step", "queueconfig", "heartbeat", "feedback"}
     ),
@@ -33,6 +33,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "revoke_apikey",
         }
     ),
+    "knowledge": frozenset({"embed_knowledgebase"}),
     "workflows": frozenset({"change_queueconfig", "cancel_workflow"}),
 }
 """What operators do: everything but settings of money."""

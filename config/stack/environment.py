@@ -25,6 +25,7 @@ def children_environment(
     ports: Mapping[str, int],
     secrets: Mapping[str, str],
     server_urls: Mapping[str, str],
+    embedder_socket: Path,
 ) -> dict[str, str]:
     """``given``, completed: addresses of the servers, generated secrets, ports, and where models answer.
 
@@ -33,6 +34,7 @@ def children_environment(
         "DJANGO_SECRET_KEY": secrets["django_secret_key"],
         "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{secrets['flower_password']}",
         "DJANGO_SETTINGS_MODULE": "config.settings",
+        "EMBEDDER_SOCKET": str(embedder_socket),
         **server_urls,
     }
     environment = {key: value for key, value in given.items() if value or key not in generated}

@@ -50,6 +50,10 @@ class Layout:
     def supervisor_socket(self) -> Path:
         return self.control / "supervisor.sock"
 
+    @property
+    def embedder_socket(self) -> Path:
+        return self.control / "embedder.sock"
+
     def log(self, name: str) -> Path:
         """The log file of the process or server called ``name``."""
         return self.logs / f"{name}.log"

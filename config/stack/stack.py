@@ -226,6 +226,7 @@ class Stack:
             ports=self.ports,
             secrets=known,
             server_urls={SERVER_VARIABLES[name]: server.url for name, server in self.servers.items()},
+            embedder_socket=self.layout.embedder_socket,
         )
         for server in self.servers.values():
             server.prepare(self.say)

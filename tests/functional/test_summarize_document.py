@@ -117,12 +117,11 @@ def test_what_cannot_be_summed_up_is_refused_at_its_place(
 def test_a_document_of_another_tenant_is_not_there(product: Product) -> None:
     """It is answered as one that does not exist."""
     document_id = upload(product, "A secret of the demo tenant.")
-    key = product.manage("tenant", "create", "summaries of others").split("ap_")[1].split()[0]
-    response = product.http.post(
-        "/api/v1/workflows/",
-        json={"type": "summarize_document", "input": {"document_id": document_id}},
-        headers={"Authorization": f"Bearer ap_{key}"},
-    )
+    with product.as_new_tenant("summaries of others"):
+        response = product.http.post(
+            "/api/v1/workflows/",
+            json={"type": "summarize_document", "input": {"document_id": document_id}},
+        )
     assert response.status_code == 422
     assert "no such document" in response.json()["errors"][0]["detail"]
 
@@ -134,8 +133,9 @@ def test_a_text_without_words_ends_the_run_and_says_why(product: Product) -> Non
 
 
 def worker_processes(product: Product) -> Iterator[psutil.Process]:
-    """The processes of the workers, those they were started by included."""
-    for (name,) in product.query("SELECT name FROM workflows_heartbeat WHERE kind = 'worker'"):
+    """The processes of the workers that run steps."""
+    working = "SELECT name FROM workflows_heartbeat WHERE kind = 'worker' AND queues && %s::varchar[]"
+    for (name,) in product.query(working, list(WORKERS)):
         yield psutil.Process(int(name.split(":")[1]))
 
 

@@ -13,12 +13,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from agentplatform.embedding.vectors import MODEL_NAME
 from apps.api.errors import CONTENT_TYPE, Problem
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, page_of, text_parameter
+from apps.api.parsers import StrictJSONParser
 from apps.api.serializers import ObjectField, StrictCharField, StrictSerializer
+from apps.api.uploads import DocumentUploadParser, Upload
 from apps.api.v1.workflows import tenant_of
 from apps.knowledge.models import Document
+from apps.knowledge.selectors import passage_counts
 from apps.knowledge.services import (
     DocumentGone,
     ExternalIdTaken,
@@ -31,13 +35,30 @@ EXTERNAL_ID_TAKEN = {(409, CONTENT_TYPE): problem("Another document has this ext
 
 
 class DocumentInputSerializer(StrictSerializer):
-    """A document. `external_id` is your own name for it, unique among your documents."""
+    """A document. `external_id` is your own name for it, unique among your documents. A PDF is sent as a file."""
 
     title = StrictCharField(max_length=500)
     content = StrictCharField(trim_whitespace=False)
     content_type = serializers.ChoiceField(Document.ContentType.values, default=Document.ContentType.MARKDOWN)
     external_id = StrictCharField(required=False, allow_null=True, max_length=500)
     metadata = ObjectField(required=False)
+
+    def validate_content_type(self, content_type: str) -> str:
+        if content_type == Document.ContentType.PDF and not isinstance(self.initial_data, Upload):
+            raise serializers.ValidationError(
+                "Send a PDF as a file: multipart/form-data, in the part 'file'."
+            )
+        return content_type
+
+
+class DocumentFileSerializer(serializers.Serializer):
+    """A document as a file: Markdown, plain text or PDF. `metadata` is JSON."""
+
+    file = serializers.FileField()
+    title = serializers.CharField(required=False, max_length=500)
+    content_type = serializers.ChoiceField(Document.ContentType.values, required=False)
+    external_id = serializers.CharField(required=False, max_length=500)
+    metadata = serializers.CharField(required=False)
 
 
 class DocumentSummarySerializer(serializers.Serializer):
@@ -48,22 +69,45 @@ class DocumentSummarySerializer(serializers.Serializer):
     title = serializers.CharField()
     content_type = serializers.CharField()
     metadata = serializers.JSONField()
+    is_embedded = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
+    def get_is_embedded(self, document: Document) -> bool:
+        """Whether all of its passages have their vectors, so that it is found by meaning too."""
+        return document.embedding_model == MODEL_NAME
+
 
 class DocumentSerializer(DocumentSummarySerializer):
-    """A document, whole."""
+    """A document, whole. `passages` it is cut into; `embedded_passages` of them have their vectors."""
 
     content = serializers.CharField()
+    passages = serializers.IntegerField()
+    embedded_passages = serializers.IntegerField()
+
+
+def shown(document: Document) -> dict[str, Any]:
+    """A document as it is answered."""
+    passages, embedded = passage_counts(document)
+    document.passages, document.embedded_passages = passages, embedded  # type: ignore[attr-defined]
+    return DocumentSerializer(document).data
+
+
+BODIES = [StrictJSONParser, DocumentUploadParser]
+DOCUMENT_INPUT = {
+    "application/json": DocumentInputSerializer,
+    "multipart/form-data": DocumentFileSerializer,
+}
 
 
 class DocumentsView(APIView):
     """Add a document, or list those there are."""
 
+    parser_classes = BODIES
+
     @extend_schema(
         operation_id="documents_create",
-        request=DocumentInputSerializer,
+        request=DOCUMENT_INPUT,
         responses={201: DocumentSerializer, **EXTERNAL_ID_TAKEN},
     )
     def post(self, request: Request) -> Response:
@@ -73,7 +117,7 @@ class DocumentsView(APIView):
             document = document_create(tenant=tenant_of(request), **serializer.validated_data)
         except ExternalIdTaken as error:
             raise Problem(409, "external_id_taken", str(error)) from error
-        return Response(DocumentSerializer(document).data, status=status.HTTP_201_CREATED)
+        return Response(shown(document), status=status.HTTP_201_CREATED)
 
     @extend_schema(
         operation_id="documents_list",
@@ -93,13 +137,15 @@ class DocumentsView(APIView):
 class DocumentView(APIView):
     """One document."""
 
+    parser_classes = BODIES
+
     @extend_schema(operation_id="documents_read", responses=DocumentSerializer)
     def get(self, request: Request, document_id: uuid.UUID) -> Response:
-        return Response(DocumentSerializer(_find(request, document_id)).data)
+        return Response(shown(_find(request, document_id)))
 
     @extend_schema(
         operation_id="documents_replace",
-        request=DocumentInputSerializer,
+        request=DOCUMENT_INPUT,
         responses={200: DocumentSerializer, **EXTERNAL_ID_TAKEN},
     )
     def put(self, request: Request, document_id: uuid.UUID) -> Response:
@@ -107,7 +153,7 @@ class DocumentView(APIView):
 
     @extend_schema(
         operation_id="documents_change",
-        request=DocumentInputSerializer(partial=True),
+        request={**DOCUMENT_INPUT, "application/json": DocumentInputSerializer(partial=True)},
         responses={200: DocumentSerializer, **EXTERNAL_ID_TAKEN},
     )
     def patch(self, request: Request, document_id: uuid.UUID) -> Response:
@@ -131,7 +177,7 @@ class DocumentView(APIView):
             raise Http404 from error
         except ExternalIdTaken as error:
             raise Problem(409, "external_id_taken", str(error)) from error
-        return Response(DocumentSerializer(document).data)
+        return Response(shown(document))
 
 
 def _find(request: Request, document_id: uuid.UUID) -> Document:

@@ -6,6 +6,7 @@ from apps.api.v1.definitions import DefinitionsView, DefinitionView
 from apps.api.v1.documents import DocumentsView, DocumentView
 from apps.api.v1.events import workflow_events
 from apps.api.v1.feedback import WorkflowFeedbackView
+from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
 from apps.api.v1.workflows import WorkflowCancelView, WorkflowsView, WorkflowView
 
 urlpatterns = [
@@ -18,4 +19,6 @@ urlpatterns = [
     path("definitions/<slug:definition_type>/", DefinitionView.as_view(), name="definition"),
     path("documents/", DocumentsView.as_view(), name="documents"),
     path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
+    path("knowledge/", KnowledgeView.as_view(), name="knowledge"),
+    path("knowledge/search/", KnowledgeSearchView.as_view(), name="knowledge-search"),
 ]

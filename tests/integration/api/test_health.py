@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from apps.tenants.services import api_key_issue
 from apps.workflows.heartbeat import heartbeat_write
+from tests.embedder import running_embedder
 from tests.integration.api.conftest import WORKFLOWS, Api
 from tests.integration.stack.launching import free_ports
 
@@ -40,24 +41,26 @@ def test_liveness_asks_nothing(anonymous: Api) -> None:
     assert anonymous.get("/healthz").json() == {"status": "ok"}
 
 
-def test_readiness_names_who_is_missing(anonymous: Api) -> None:
+def test_readiness_names_who_is_missing(anonymous: Api, settings: Settings) -> None:
     """From the heartbeats: workers by queue, and the dispatcher."""
-    assert degraded(anonymous) == {"dispatcher", "workers"}
+    assert degraded(anonymous) == {"dispatcher", "workers", "embedder"}
     heartbeat_write("one", kind="worker", queues=QUEUES[:2], slots=1)
     heartbeat_write("standby", kind="dispatcher-standby")
     lines = anonymous.get("/readyz").json()["degraded"]
     assert [line for line in lines if "workers" in line] == ["workers: nobody serves the queue 'batch'"]
-    assert degraded(anonymous) == {"dispatcher", "workers"}
+    assert degraded(anonymous) == {"dispatcher", "workers", "embedder"}
     heartbeat_write("two", kind="worker", queues=QUEUES[2:], slots=1)
     heartbeat_write("leader", kind="dispatcher")
-    assert degraded(anonymous) == set()
+    assert degraded(anonymous) == {"embedder"}
+    with running_embedder(Path(settings.EMBEDDER_SOCKET)):
+        assert degraded(anonymous) == set()
 
 
 def test_readiness_without_the_broker_is_degraded(anonymous: Api, settings: Settings) -> None:
     """Submissions are accepted meanwhile: the database is what matters."""
     (nowhere,) = free_ports(1)
     settings.BROKER_URL = settings.REDIS_URL = f"redis://127.0.0.1:{nowhere}/0"
-    assert degraded(anonymous) == {"dispatcher", "workers", "broker", "redis"}
+    assert degraded(anonymous) == {"dispatcher", "workers", "broker", "redis", "embedder"}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from django.conf import settings
 
+from apps.api.body_limit import DRAIN_BYTES
 from tests.integration.api.conftest import DOCUMENTS, PROBLEM, WORKFLOWS, Api, assert_problem
 
 NOBODY = uuid.uuid4()
@@ -23,6 +24,8 @@ ALLOWED = {
     f"{DOCUMENTS}{NOBODY}/": {"GET", "PUT", "PATCH", "DELETE"},
     "/api/v1/definitions/": {"GET"},
     "/api/v1/definitions/one_noop/": {"GET"},
+    "/api/v1/knowledge/": {"GET"},
+    "/api/v1/knowledge/search/": {"POST"},
     "/healthz": {"GET"},
     "/readyz": {"GET"},
 }
@@ -100,14 +103,16 @@ def test_a_host_that_is_not_ours_is_400(api: Api) -> None:
     assert_problem(api.get(WORKFLOWS, Host="elsewhere.example"), 400, "bad-request")
 
 
-def post(content: bytes | AsyncIterator[bytes], content_type: str = "application/json") -> httpx2.Response:
-    """A submission through the ASGI application that is served."""
+def post(
+    content: bytes | AsyncIterator[bytes], content_type: str = "application/json", path: str = WORKFLOWS
+) -> httpx2.Response:
+    """A request through the ASGI application that is served."""
     from config.asgi import application
 
     async def ask() -> httpx2.Response:
         transport = httpx2.ASGITransport(app=application)
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            return await client.post(WORKFLOWS, content=content, headers={"Content-Type": content_type})
+            return await client.post(path, content=content, headers={"Content-Type": content_type})
 
     return asyncio.run(ask())
 
@@ -130,22 +135,29 @@ class TestBodyLimit:
         assert response.headers["content-type"] == PROBLEM
         problem = response.json()
         assert problem["type"] == "urn:agentplatform:problem:body-too-large"
-        assert str(settings.MAX_BODY_BYTES) in problem["detail"]
+        assert f"{settings.MAX_BODY_BYTES:,} bytes" in problem["detail"]
 
     def test_a_stream_over_the_limit_is_413(self) -> None:
-        """Without an announced length it is counted, and not read to its end."""
+        """Without an announced length it is counted; some is read on, so that the answer arrives, but not all."""
         sent = 0
 
         async def chunks() -> AsyncIterator[bytes]:
             nonlocal sent
-            for _ in range(1_000):
+            for _ in range(2_000):
                 sent += 65_536
                 yield b"x" * 65_536
 
         response = post(chunks())
         assert response.status_code == 413
         assert response.headers["content-type"] == PROBLEM
-        assert sent <= settings.MAX_BODY_BYTES + 2 * 65_536
+        assert sent <= settings.MAX_BODY_BYTES + DRAIN_BYTES + 4 * 65_536
+
+    def test_a_document_may_be_larger_than_other_bodies(self, transactional_db: None) -> None:
+        """It has a limit of its own."""
+        assert post(b"x" * (settings.MAX_BODY_BYTES + 1), path=DOCUMENTS).status_code == 401
+        response = post(b"x" * (settings.MAX_DOCUMENT_BYTES + 1), path=DOCUMENTS)
+        assert response.status_code == 413
+        assert f"{settings.MAX_DOCUMENT_BYTES:,} bytes (8 MiB)" in response.json()["detail"]
 
     def test_a_body_at_the_limit_is_read(self, transactional_db: None) -> None:
         """The next door is authentication."""

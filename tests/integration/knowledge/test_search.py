@@ -52,13 +52,13 @@ def test_any_word_of_a_question_may_match_whatever_its_form(tenant: Tenant) -> N
 
 
 def test_the_passage_that_has_more_of_the_question_comes_first(tenant: Tenant) -> None:
-    """Ranks fall and lie in [0, 1)."""
+    """Ranks fall and lie in (0, 1]."""
     add(tenant, KEYS)
     found = search(tenant, "When is a revoked key refused?")
     assert found[0].heading == "API keys › Revoking"
     ranks = [passage.rank for passage in found]
     assert ranks == sorted(ranks, reverse=True)
-    assert all(0 <= rank < 1 for rank in ranks)
+    assert all(0 < rank <= 1 for rank in ranks)
 
 
 def test_a_heading_weighs_more_than_the_text(tenant: Tenant) -> None:
@@ -118,7 +118,7 @@ def test_what_is_changed_or_deleted_is_found_no_more(tenant: Tenant) -> None:
 def test_any_question_may_be_asked(tenant: Tenant, question: str) -> None:
     """What looks like syntax is only words."""
     add(tenant, KEYS)
-    assert all(0 <= passage.rank < 1 for passage in search(tenant, question))
+    assert all(0 < passage.rank <= 1 for passage in search(tenant, question))
 
 
 @pytest.mark.parametrize(

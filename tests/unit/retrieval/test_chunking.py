@@ -13,8 +13,10 @@ from agentplatform.retrieval.chunking import (
     MAX_HEADING_CHARACTERS,
     Chunk,
     chunk_document,
+    title_of,
 )
 
+CONTENT_TYPES = ("text/markdown", "text/plain", "application/pdf")
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=1)
 markdown_lines = st.one_of(
     words,
@@ -28,7 +30,7 @@ markdown_lines = st.one_of(
 
 def markdown(content: str) -> list[tuple[str, str]]:
     """The (heading, text) of a Markdown document's chunks."""
-    return [(chunk.heading, chunk.text) for chunk in chunk_document(content, is_markdown=True)]
+    return [(chunk.heading, chunk.text) for chunk in chunk_document(content, "text/markdown")]
 
 
 def squeezed(text: str) -> str:
@@ -40,7 +42,7 @@ def squeezed(text: str) -> str:
 def test_plain_text_loses_nothing_but_white_space(parts: list[str], separator: str) -> None:
     """In order, each passage within the limit and none empty."""
     content = separator.join(parts)
-    chunks = chunk_document(content, is_markdown=False)
+    chunks = chunk_document(content, "text/plain")
     assert squeezed("".join(chunk.text for chunk in chunks)) == squeezed(content)
     assert all(chunk.heading == "" and chunk.text.strip() for chunk in chunks)
     assert all(len(chunk.text) <= MAX_CHUNK_CHARACTERS for chunk in chunks)
@@ -49,7 +51,7 @@ def test_plain_text_loses_nothing_but_white_space(parts: list[str], separator: s
 @given(st.lists(markdown_lines, max_size=30))
 def test_markdown_loses_no_word(lines: list[str]) -> None:
     """Every word stands in a passage or in a heading above one, in order; limits hold."""
-    chunks = chunk_document("\n".join(lines), is_markdown=True)
+    chunks = chunk_document("\n".join(lines), "text/markdown")
     assert all(len(chunk.text) <= MAX_CHUNK_CHARACTERS and chunk.text.strip() for chunk in chunks)
     assert all(len(chunk.heading) <= MAX_HEADING_CHARACTERS for chunk in chunks)
     found = squeezed(" ".join(f"{chunk.heading} {chunk.text}" for chunk in chunks))
@@ -59,10 +61,10 @@ def test_markdown_loses_no_word(lines: list[str]) -> None:
                 assert squeezed(word.strip("#")) in found
 
 
-@given(st.text(max_size=5_000), st.booleans())
-def test_any_text_is_cut_within_the_limit(content: str, is_markdown: bool) -> None:
+@given(st.text(max_size=5_000), st.sampled_from(CONTENT_TYPES))
+def test_any_text_is_cut_within_the_limit(content: str, content_type: str) -> None:
     """Whatever characters it has."""
-    for chunk in chunk_document(content, is_markdown=is_markdown):
+    for chunk in chunk_document(content, content_type):
         assert chunk.text.strip()
         assert len(chunk.text) <= MAX_CHUNK_CHARACTERS
 
@@ -158,7 +160,7 @@ def test_code_keeps_its_indentation() -> None:
 
 def test_paragraphs_are_gathered_up_to_the_limit() -> None:
     """As many as fit, whole."""
-    paragraph = "word " * 99 + "word"
+    paragraph = "word " * 59 + "word"
     texts = [text for _, text in markdown("\n\n".join([paragraph] * 7))]
     assert texts == ["\n\n".join([paragraph] * 3), "\n\n".join([paragraph] * 3), paragraph]
 
@@ -168,7 +170,7 @@ def test_a_long_paragraph_is_cut_between_words() -> None:
     pieces = [text for _, text in markdown("word " * 1_000)]
     assert all(piece.split() == ["word"] * len(piece.split()) for piece in pieces)
     assert sum(len(piece.split()) for piece in pieces) == 1_000
-    assert [len(text) for _, text in markdown("x" * 4_000)] == [1_600, 1_600, 800]
+    assert [len(text) for _, text in markdown("x" * 2_500)] == [1_000, 1_000, 500]
 
 
 HOSTILE = {
@@ -187,15 +189,27 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
-@pytest.mark.parametrize("is_markdown", [True, False])
-def test_no_document_takes_long(content: str, is_markdown: bool) -> None:
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_no_document_takes_long(content: str, content_type: str) -> None:
     """The time grows with the length, not with its square: one upload must not stop a web process."""
     started = time.process_time()
-    chunk_document(content, is_markdown=is_markdown)
+    chunk_document(content, content_type)
     assert time.process_time() - started < 1.5
 
 
 def test_nothing_makes_no_passage() -> None:
     """Neither an empty document nor one of white space."""
-    assert chunk_document("", is_markdown=True) == chunk_document(" \n\t\n ", is_markdown=False) == []
+    assert chunk_document("", "text/markdown") == chunk_document(" \n\t\n ", "text/plain") == []
     assert Chunk("a", "b") == Chunk("a", "b")
+
+
+def test_the_pages_of_a_pdf_are_told_apart() -> None:
+    """By form feeds; a page without text has no passage."""
+    chunks = chunk_document("One.\f \fThree.", "application/pdf")
+    assert chunks == [Chunk("Page 1", "One."), Chunk("Page 3", "Three.")]
+
+
+def test_the_title_of_a_document_is_its_first_heading_of_level_one() -> None:
+    """Not of any other level."""
+    assert title_of("## Two\n\n# One #\n\n# Other") == "One"
+    assert title_of("no heading") == ""
