@@ -20,3 +20,16 @@ class HasTenantScope(BasePermission):
         if principal_of(request).tenant is None:
             raise Problem(403, "tenant_key_needed", "This is an operator's key; use a key of the tenant.")
         return True
+
+
+class HasOperatorScope(BasePermission):
+    """Only an operator's key: what is asked concerns every tenant."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.auth is None:
+            return False  # no key: DRF answers 401
+        if principal_of(request).tenant is not None:
+            raise Problem(
+                403, "operator_key_needed", "This is a tenant's key; only an operator's may do that."
+            )
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from agentplatform.retrieval.chunking import title_of
 from apps.api.progress import Board, WorkflowView, board, dollars, show_outcome
 from config.stack.api import Api, ApiError
 from config.stack.layout import CHECKOUT
@@ -39,6 +41,8 @@ DECISION_SCHEMA: dict[str, Any] = {
     "required": ["title", "reason", "rejected"],
 }
 DEADLINE_SECONDS = 300.0
+WAITING_SECONDS = 120.0
+POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,8 @@ def run(base_url: str, tenant_key: str, console: Console) -> bool:
     api = Api(base_url, tenant_key)
     document_ids = upload_documentation(api, CHECKOUT)
     shown = samples(document_ids)
-    console.print(
-        f"Knowledge base: {len(document_ids)} documents of this project. Running {len(shown)} workflows."
-    )
+    wait_for_vectors(api, console)
+    console.print(f"Running {len(shown)} workflows.")
     with board(console, [sample.title for sample in shown]) as watched:
         done = submit_all(api, watched, shown)
     for sample, view in zip(shown, done, strict=True):
@@ -130,17 +133,28 @@ def upload_documentation(api: Api, checkout: Path) -> dict[str, str]:
         content = path.read_text()
         external_id = path.relative_to(checkout).as_posix()
         ids[external_id] = api.put_document(
-            external_id, {"title": title_of(content, external_id), "content": content}
+            external_id, {"title": title_of(content) or external_id, "content": content}
         )
     if not paths:
         raise ApiError(f"There is no documentation in {checkout} to upload.")
     return ids
 
 
-def title_of(content: str, default: str) -> str:
-    """The first Markdown heading of the first level."""
-    headings = (line[2:].strip() for line in content.splitlines() if line.startswith("# "))
-    return next(headings, default)
+def wait_for_vectors(api: Api, console: Console) -> None:
+    """Returns once every passage has its vector: an answer before would be found by full text alone, and say so.
+
+    After WAITING_SECONDS it returns all the same."""
+    deadline = time.monotonic() + WAITING_SECONDS
+    with console.status("Making vectors") as shown:
+        while time.monotonic() < deadline:
+            state = api.get("/api/v1/knowledge/")
+            if state["embedded_passages"] >= state["passages"]:
+                break
+            shown.update(f"Making vectors: {state['embedded_passages']} of {state['passages']} passages")
+            time.sleep(POLL_SECONDS)
+    console.print(
+        f"Knowledge base: {state['documents']} documents of this project, {state['passages']} passages."
+    )
 
 
 def follow(api: Api, shown: Board, index: int, submitted: dict[str, str]) -> WorkflowView:

@@ -116,16 +116,17 @@ def _ask(
         by_text=way != "vectors",
     )
     seconds = time.monotonic() - started
-    right = [(document, _squeezed(answer)) for document, answer in known_passages(question)]
+    right = [(document, squeezed(answer)) for document, answer in known_passages(question)]
     for place, passage in enumerate(passages, start=1):
         name = names[str(passage.document_id)]
-        text = _squeezed(f"{passage.heading} {passage.text}")
+        text = squeezed(f"{passage.heading} {passage.text}")
         if any(name == document and answer in text for document, answer in right):
             return Found(question["kind"], way, place, seconds)
     return Found(question["kind"], way, None, seconds)
 
 
-def _squeezed(text: str) -> str:
+def squeezed(text: str) -> str:
+    """The text with single spaces."""
     return " ".join(text.split())
 
 
