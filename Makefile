@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make requirements" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test check lint bench bench-retrieval requirements clean
+.PHONY: help setup setup-dev run serve test check lint chaos bench bench-retrieval requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: lint ## everything CI checks: lint, missing migrations, tests
 	@$(WITH_SERVERS) python manage.py makemigrations --check --dry-run
 	@$(MAKE) --no-print-directory test
 
+chaos: setup-dev ## break everything, for long (the short version is part of make test)
+	@CHAOS=long $(WITH_SERVERS) python -m pytest tests/chaos $(ARGS)
+
 bench: setup-dev ## measure, print a table, write benchmarks/results.json
 	@$(WITH_SERVERS) python -m tests.benchmarks $(ARGS)
 
@@ -52,5 +55,5 @@ requirements: setup-dev ## pin anew what pyproject.toml asks for
 
 clean: ## delete .venv, caches and the data of the home (.agentplatform)
 	@if [ -x $(BIN)/python ]; then $(STACK) clean; fi
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	@rm -rf .venv .venv-dbos .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,6 +7,7 @@ from pathlib import Path
 import dj_database_url
 
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
+from config.connections import AnsweringConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -87,9 +88,15 @@ DATABASES = {
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     # Connections are borrowed for a statement and returned before a model or tool is called.
-    "pool": {"min_size": 1, "max_size": int(env("DATABASE_POOL_SIZE", "8")), "timeout": 5.0},
+    "pool": {
+        "min_size": 1,
+        "max_size": int(env("DATABASE_POOL_SIZE", "8")),
+        "timeout": 5.0,
+        "connection_class": AnsweringConnection,
+    },
     "connect_timeout": 3,
 }
+AnsweringConnection.answer_seconds = float(env("DATABASE_ANSWER_SECONDS", "30"))
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 # Server-side cursors and session state do not survive PgBouncer in transaction mode.
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True

@@ -13,7 +13,7 @@ import httpx2
 import psycopg
 
 from config.stack.management import manage
-from config.stack.stack import Stack
+from config.stack.stack import PROCFILE, Stack
 from tests.integration.stack.launching import bare_environment, free_ports
 
 PROCESSES = (
@@ -32,7 +32,14 @@ PROCESSES = (
 class Product:
     """A running stack of its own, with a tenant and its key."""
 
-    def __init__(self, home: Path, processes: tuple[str, ...] = PROCESSES, **environment: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        processes: tuple[str, ...] = PROCESSES,
+        *,
+        procfile: Path = PROCFILE,
+        **environment: str,
+    ) -> None:
         port, flower_port, simulator_port = free_ports(3)
         self.stack = Stack(
             home,
@@ -45,6 +52,7 @@ class Product:
             port=port,
             flower_port=flower_port,
             simulator_port=simulator_port,
+            procfile=procfile,
         )
         self.processes = processes
         self.simulator_url = f"http://127.0.0.1:{simulator_port}"
@@ -145,7 +153,8 @@ class Product:
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows straight from the database."""
         with psycopg.connect(self.stack.environment["DATABASE_URL"]) as connection:
-            return connection.execute(sql, parameters).fetchall()
+            values: Any = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
+            return connection.execute(sql, values).fetchall()
 
     def fault(self, **fields: Any) -> None:
         """Scripts a fault of the simulator."""

@@ -1,4 +1,4 @@
-"""Steps a second: ten-step no-op workflows here, beside a plain Celery chain on the same servers, in turn."""
+"""Steps a second: ten-step no-op workflows here, beside a plain Celery chain and DBOS on the same servers, in turn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from config.stack.stack import Stack
+from tests.benchmarks.dbos_peer import DbosPeer, dbos_peer
 from tests.benchmarks.results import Result
 
 ROUNDS = 3
@@ -16,8 +17,13 @@ TENANTS = 20
 
 
 def measure(stack: Stack) -> list[Result]:
-    """Idle: one tenant. Backlogged: twenty tenants, all with work waiting. Each against the plain chain."""
-    plain, idle, backlogged, continued = [], [], [], []
+    """Idle: one tenant. Backlogged: twenty tenants, all with work waiting. Each beside the peers."""
+    with dbos_peer() as dbos:
+        return _measure(stack, dbos)
+
+
+def _measure(stack: Stack, dbos: DbosPeer | None) -> list[Result]:
+    plain, idle, backlogged, continued, durable = [], [], [], [], []
     for number in range(ROUNDS):
         stack.start(["plain"])
         plain.append(_plain_rate())
@@ -29,6 +35,14 @@ def measure(stack: Stack) -> list[Result]:
         backlogged.append(rate)
         continued.append(share)
         stack.stop("throughput")
+        if dbos is not None:
+            durable.append(dbos.rate(WORKFLOWS))
+    return [*_beside_plain(plain, idle, backlogged, continued), *_beside_dbos(idle, durable)]
+
+
+def _beside_plain(
+    plain: Sequence[float], idle: Sequence[float], backlogged: Sequence[float], continued: Sequence[float]
+) -> list[Result]:
     peer = f"plain Celery chain, prefork ×2: {statistics.median(plain):,.0f} steps/s"
     return [
         Result("plain Celery chain, ten no-ops", statistics.median(plain), "steps/s"),
@@ -50,6 +64,22 @@ def measure(stack: Stack) -> list[Result]:
         ),
         Result("of these, continued without a message", 100 * statistics.median(continued), "%"),
     ]
+
+
+def _beside_dbos(idle: Sequence[float], durable: Sequence[float]) -> list[Result]:
+    if not durable:
+        return []
+    rate = statistics.median(durable)
+    peer = f"DBOS, start_workflow: {rate:,.0f} steps/s"
+    ours = Result(
+        "durable workflow, ten no-ops, idle, beside DBOS",
+        statistics.median(idle),
+        "steps/s",
+        peer,
+        _ratio(idle, durable),
+        "≥ 5×",
+    )
+    return [Result("DBOS, ten no-ops", rate, "steps/s"), ours]
 
 
 def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
