@@ -63,8 +63,8 @@ def _changed(request: Request, workflow_id: uuid.UUID, change: Callable[[uuid.UU
     workflow = find_workflow(request, workflow_id)
     try:
         change(workflow.pk)
-    except AlreadyFinished as error:
-        raise Problem(409, "already_finished", f"{str(error).capitalize()}.") from error
-    except NotPaused as error:
-        raise Problem(409, "not_paused", f"{str(error).capitalize()}.") from error
+    except (AlreadyFinished, NotPaused) as error:
+        workflow.refresh_from_db(fields=["status"])
+        code = "already_finished" if isinstance(error, AlreadyFinished) else "not_paused"
+        raise Problem(409, code, f"The workflow is {workflow.status}: {error}.") from error
     return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)

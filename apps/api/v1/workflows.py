@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from rest_framework.response import Response
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
+from apps.api.last_known import last_known
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
 from apps.api.preferences import MAX_WAIT_SECONDS, wait_seconds
@@ -36,6 +38,7 @@ from apps.api.serializers import (
     UsdField,
 )
 from apps.api.waiting import WaitingResponse, WaitingView
+from apps.database import OUTAGE_ERRORS, read_within
 from apps.tenants.models import Tenant
 from apps.workflows.models import Feedback, Workflow
 from apps.workflows.selectors import steps_of, workflows_of
@@ -49,6 +52,9 @@ from apps.workflows.services import (
 from apps.workflows.submissions import DEFAULT_QUEUE, InvalidSubmission, submission_make
 
 MAX_DEADLINE_SECONDS = 7 * 86_400
+READ_SECONDS = 1.0
+"""How long the database has for each read of a workflow."""
+
 MAX_METADATA_BYTES = 16_384
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 
@@ -151,9 +157,20 @@ class WorkflowSerializer(WorkflowSummarySerializer):
     error = serializers.JSONField(allow_null=True)
     coordination_seconds = serializers.FloatField()
     degradations = serializers.JSONField()
+    stale = serializers.SerializerMethodField()
+    as_of = serializers.SerializerMethodField()
     cache = serializers.SerializerMethodField()
     feedback = serializers.SerializerMethodField()
     steps = serializers.SerializerMethodField()
+
+    def get_stale(self, workflow: Workflow) -> bool:
+        """Whether this is how it was last seen, since the database does not answer in time."""
+        return False
+
+    @extend_schema_field({"type": "string", "format": "date-time", "nullable": True})
+    def get_as_of(self, workflow: Workflow) -> str | None:
+        """When it was last seen, if that is what is shown; else null."""
+        return None
 
     def get_cache(self, workflow: Workflow) -> dict[str, Any] | None:
         """Which cached answer was served in place of a run; null when none was."""
@@ -263,12 +280,30 @@ class WorkflowsView(WaitingView):
 
 
 class WorkflowView(WaitingView):
-    """One workflow, with its result and its steps."""
+    """One workflow, with its result and its steps. While the database is slow: as it was last seen, and says so."""
 
     @extend_schema(operation_id="workflows_read", responses=WorkflowSerializer, parameters=[PREFER_WAIT])
     def get(self, request: Request, workflow_id: uuid.UUID) -> Response:
-        workflow = find_workflow(request, workflow_id)
-        return _patient(request, Response(WorkflowSerializer(workflow).data), workflow_id)
+        data = WorkflowSerializer(find_workflow(request, workflow_id)).data
+        last_known.keep(request, workflow_id, data)
+        return _patient(request, Response(data), workflow_id)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self._reading = ExitStack()
+        self._reading.enter_context(read_within(READ_SECONDS))
+        super().initial(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, OUTAGE_ERRORS) and self.request.method == "GET":
+            stale = last_known.recall(self.request, self.kwargs["workflow_id"])
+            if stale is not None:
+                return Response(stale)
+        return super().handle_exception(exc)
+
+    def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
+        with suppress(*OUTAGE_ERRORS):
+            self._reading.close()
+        return super().finalize_response(*args, **kwargs)
 
 
 def submission_of(tenant: Tenant, data: dict[str, Any]) -> Submission:
