@@ -171,6 +171,43 @@ def test_a_step_past_its_time_limit_is_tried_again_or_skipped(product: Product) 
     assert outcomes == [("timed_out",)]
 
 
+def test_a_worker_whose_slots_are_all_stuck_is_started_anew(product: Product) -> None:
+    """Five agents that do not come back hold its five slots; a sixth workflow does not wait for them."""
+    ids = [product.submit("always_slow", {}, priority="batch") for _ in range(5)]
+    eventually(lambda: _running(product, ids) == 5, 20, "they do not run at once")
+    for workflow_id in ids:
+        eventually(lambda key=workflow_id: _was_skipped(product, key), 30, "its time limit did not hold")
+    following = product.submit("one_noop", {}, priority="batch")
+    assert product.finished(following, seconds=60)["status"] == "succeeded"
+    for workflow_id in ids:
+        assert product.finished(workflow_id, seconds=30)["status"] == "partial"
+
+
+def _running(product: Product, ids: list[str]) -> int:
+    ((count,),) = product.query(
+        "SELECT count(*) FROM workflows_step WHERE status = 'running' AND workflow_id = ANY(%s::uuid[])", ids
+    )
+    return int(count)
+
+
+def _was_skipped(product: Product, workflow_id: str) -> bool:
+    return bool(product.workflow(workflow_id)["steps"][0]["status"] == "skipped")
+
+
+def test_submissions_are_accepted_without_a_broker_and_run_when_it_returns(product: Product) -> None:
+    """202, and the row is all that there needs to be."""
+    product.stack.stop("broker")
+    try:
+        ids = [product.submit("ten_noops", {}, priority="interactive") for _ in range(5)]
+        time.sleep(3)
+        assert {product.workflow(workflow_id)["status"] for workflow_id in ids} == {"running"}
+    finally:
+        product.stack.start(["broker"])
+    for workflow_id in ids:
+        assert product.finished(workflow_id, seconds=60)["status"] == "succeeded"
+    assert broken_invariants(product) == {}
+
+
 def test_a_poison_step_is_a_dead_letter_and_other_work_never_stops(
     product: Product, operator: httpx2.Client
 ) -> None:

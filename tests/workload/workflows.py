@@ -184,7 +184,7 @@ always_slow = registry.define(
             StepSpec(
                 key="slow",
                 agent="sleep_on_first_attempts",
-                options={"times": 9, "seconds": 60},
+                options={"times": 9, "seconds": 600},
                 timeout_seconds=2,
                 max_attempts=1,
                 on_failure="skip",
