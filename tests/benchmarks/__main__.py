@@ -47,7 +47,7 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
 
     django.setup()
     from apps.workflows.models import QueueConfig
-    from tests.benchmarks import first_token, latency, memory, streams, throughput
+    from tests.benchmarks import first_token, latency, memory, neighbours, streams, throughput, volume
 
     QueueConfig.objects.filter(name="batch").update(max_concurrent=1_000)
     stack.start(["dispatcher"])
@@ -66,6 +66,11 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
         stack.start(["simulator"])
         time.sleep(2)
         results += memory.measure(stack)
+        stack.stop("simulator")
+    if "neighbours" in wanted:
+        results += neighbours.measure(stack)
+    if "volume" in wanted:
+        results += volume.measure(stack)
     return results
 
 

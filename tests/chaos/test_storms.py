@@ -31,6 +31,13 @@ def brought_back(product: Product, name: str) -> None:
     eventually(lambda: product.stack.state(name) == "RUNNING", 30, f"{name} did not come back")
 
 
+def at_work(product: Product, name: str) -> None:
+    """Returns once the worker of this name takes steps."""
+    brought_back(product, name)
+    beats = "SELECT 1 FROM workflows_heartbeat WHERE name LIKE %s"
+    eventually(lambda: product.query(beats, f"%:{product.stack.pid(name)}:%"), 30, f"{name} takes no steps")
+
+
 @pytest.mark.timeout(1_800)
 def test_workers_are_killed_at_random(product: Product, record_property: pytest.RecordProperty) -> None:
     """At any moment of what they do: before, in and after a call, or in the middle of a finish."""
@@ -38,8 +45,8 @@ def test_workers_are_killed_at_random(product: Product, record_property: pytest.
     with storm(product, seed=1) as raging:
         while raging.kills < kills:
             name = raging.random.choice(WORKERS)
-            brought_back(product, name)
-            time.sleep(raging.random.uniform(0, 3))
+            at_work(product, name)
+            time.sleep(raging.random.uniform(0, 2))
             raging.kill_worker(name)
     recovered = raging.recovery_seconds()
     record_property("kills", raging.kills)
