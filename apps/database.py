@@ -6,11 +6,12 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import orjson
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,19 @@ def require_connection(*, within_seconds: float) -> None:
     with connection.wrap_database_errors:
         pool.open()
         pool.putconn(pool.getconn(within_seconds))
+
+
+@contextmanager
+def read_within(seconds: float) -> Iterator[None]:
+    """Reads in one transaction; the database gives each up after `seconds`, as does whoever waits for a connection.
+
+    Raises OperationalError.
+    """
+    require_connection(within_seconds=seconds)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(int(seconds * 1000))])
+        yield
 
 
 def until_answered(call: Callable[[], T], *, what: str, give_up_after_seconds: float) -> T:

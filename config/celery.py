@@ -60,6 +60,12 @@ app.conf.update(
             "task": "maintenance.purge_expired_records",
             "schedule": crontab(minute="17"),
         },
+        # For hints of dead letters that were lost.
+        "sweep-dead-letters": {
+            "task": "workflows.sweep_dead_letters",
+            "schedule": 30.0,
+            "options": {"queue": "dead_letter", "expires": 30.0},
+        },
         # For hints that were lost, and for an embedder that was away.
         "embed-pending-passages": {
             "task": "knowledge.embed_pending",

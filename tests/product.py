@@ -44,10 +44,12 @@ class Product:
         self.stack = Stack(
             home,
             bare_environment(
-                DJANGO_SETTINGS_MODULE="config.settings",
-                AGENTPLATFORM_EXTRA_APPS="tests.workload",
-                SIMULATOR_LATENCY_SCALE="0",
-                **environment,
+                **{
+                    "DJANGO_SETTINGS_MODULE": "config.settings",
+                    "AGENTPLATFORM_EXTRA_APPS": "tests.workload",
+                    "SIMULATOR_LATENCY_SCALE": "0",
+                    **environment,
+                }
             ),
             port=port,
             flower_port=flower_port,
@@ -196,14 +198,20 @@ INVARIANTS: Mapping[str, str] = {
         SELECT s.id FROM workflows_step s JOIN workflows_workflow w ON w.id = s.workflow_id
         WHERE w.finished_at IS NOT NULL
           AND s.status NOT IN ('succeeded', 'skipped', 'dead', 'cancelled')""",
-    "a workflow ends once": """
-        SELECT workflow_id FROM workflows_event
-        WHERE kind = 'workflow.status'
-          AND data ->> 'status' IN ('succeeded', 'partial', 'failed', 'cancelled')
-        GROUP BY workflow_id HAVING count(*) > 1""",
-    "a step succeeds once": """
-        SELECT workflow_id FROM workflows_event WHERE kind = 'step.status' AND data ->> 'status' = 'succeeded'
-        GROUP BY workflow_id, data -> 'key', data -> 'index' HAVING count(*) > 1""",
+    "a workflow ends once, and once more for each requeue": """
+        SELECT workflow_id FROM workflows_event WHERE kind = 'workflow.status' GROUP BY workflow_id
+        HAVING count(*) FILTER (WHERE data ->> 'status' IN ('succeeded', 'partial', 'failed', 'cancelled'))
+             > 1 + count(*) FILTER (WHERE data ? 'requeued')""",
+    "a step succeeds once, and once more for each requeue": """
+        SELECT e.workflow_id FROM workflows_event e
+        WHERE e.kind = 'step.status' AND e.data ->> 'status' = 'succeeded'
+        GROUP BY e.workflow_id, e.data -> 'key', e.data -> 'index'
+        HAVING count(*) > 1 + (SELECT count(*) FROM workflows_event r WHERE r.workflow_id = e.workflow_id
+                               AND r.kind = 'workflow.status' AND r.data ? 'requeued')""",
+    "a step that gave up has its dead letter": """
+        SELECT s.id FROM workflows_step s WHERE s.status IN ('dead', 'skipped')
+          AND NOT EXISTS (SELECT 1 FROM workflows_deadletter l
+                          WHERE l.step_id = s.id AND l.attempt = s.attempt)""",
     "no call is started after one like it was settled": """
         SELECT later.id FROM gateway_call later JOIN gateway_call settled
           ON settled.step_id = later.step_id AND settled.ordinal = later.ordinal

@@ -14,7 +14,7 @@ import orjson
 
 from agentplatform.agents.agent import Agent, StepContext, StepError
 from agentplatform.execution.deadlines import Deadline
-from agentplatform.execution.retry import Failure, RetryPolicy
+from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
 from agentplatform.execution.running import RunningStep, RunningSteps
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.gateway import Gateway
@@ -28,19 +28,29 @@ from agentplatform.workflows.definition import Definition, FanOutError
 MAX_CODE_CHARACTERS = 64
 """How much of a failure's code is kept."""
 
-WORKER_LOST = "worker_lost"
-"""The failure code of an attempt whose lease expired."""
+MAX_CLASS_CHARACTERS = 200
+"""How much is kept of the name of an exception's class."""
+
+MAX_TRACEBACK_FRAMES = 50
+"""How many frames are kept of a traceback, the innermost, where it was raised."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedStep:
-    """A running attempt, with all that it takes to decide on its end."""
+    """A running attempt, with all that it takes to decide on its end.
+
+    `attempts_before` were made before the step was last requeued, and count no more; `lost_workers` is how many of
+    the attempts since then ended with their worker.
+    """
 
     step_id: uuid.UUID
     attempt: int
     node: str
     label: str
     queue: str
+    agent: str
+    attempts_before: int
+    lost_workers: int
     workflow_id: uuid.UUID
     workflow_seconds_left: float
     definition: Definition
@@ -54,7 +64,6 @@ class ClaimedStep(LeasedStep):
     """An attempt that this process holds the lease of, with all that its agent needs."""
 
     index: int | None
-    agent: str
     tier: str
     options: Mapping[str, Any]
     seconds_left: float
@@ -235,13 +244,18 @@ def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> 
     event = StepFailed(
         node=step.node,
         failure=outcome.failure,
-        attempt=step.attempt,
+        attempt=step.attempt - step.attempts_before,
         policy=step.policy,
         seconds_left=step.workflow_seconds_left,
-        # A lost worker says nothing against the step: it is tried again at once.
-        jitter=0.0 if outcome.failure.code == WORKER_LOST else random.random(),
+        jitter=random.random(),
+        lost_workers=lost_workers_with(step, outcome.failure),
     )
     return outcome, coordinator.decide(step.definition, state, event)
+
+
+def lost_workers_with(step: LeasedStep, failure: Failure) -> int:
+    """How many attempts of the step ended with their worker, this one included."""
+    return step.lost_workers + (failure.code == WORKER_LOST)
 
 
 def _check_output(output: Any) -> None:
@@ -257,15 +271,24 @@ def _check_output(output: Any) -> None:
 
 def failure_of(error: Exception) -> Failure:
     """What an agent's exception says: its class of failure, and a traceback without values."""
-    trace = "".join(traceback.format_tb(error.__traceback__))
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"[:MAX_CLASS_CHARACTERS]
+    told: dict[str, Any] = {"traceback": _traceback_of(error, kind), "error_class": kind}
     if isinstance(error, ModelError):
         code = error.code[:MAX_CODE_CHARACTERS]
-        return Failure(code, error.message, error.transient, error.retry_after_seconds, trace)
+        return Failure(code, error.message, error.transient, error.retry_after_seconds, **told)
     if isinstance(error, StepError):
-        return Failure(error.code[:MAX_CODE_CHARACTERS], error.message, error.transient, traceback=trace)
+        return Failure(error.code[:MAX_CODE_CHARACTERS], error.message, error.transient, **told)
     # The text of an unforeseen exception may quote a prompt or an output: only its class is kept.
     message = f"The agent raised {type(error).__name__}; its traceback is with the attempt."
-    return Failure("agent_error", message, transient=True, traceback=trace)
+    return Failure("agent_error", message, transient=True, **told)
+
+
+def _traceback_of(error: Exception, kind: str) -> str:
+    """Where it was raised, and the class of what was raised: neither its text nor any value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    cut = f"  … {len(frames) - MAX_TRACEBACK_FRAMES} frames …\n" if len(frames) > MAX_TRACEBACK_FRAMES else ""
+    kept = traceback.StackSummary.from_list(frames[-MAX_TRACEBACK_FRAMES:])
+    return f"{cut}{''.join(kept.format())}{kind}"
 
 
 def identity_of(step: ClaimedStep) -> StepIdentity:

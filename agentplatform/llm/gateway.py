@@ -1,14 +1,17 @@
 """The one door to models. The order of its layers is written here and nowhere else.
 
-A layer is a Model around a Model: journal (replay what has been paid for), then metering (write the call down,
-price it, settle it), then the provider.
+A layer is a Model around a Model: journal (replay what has been paid for), then retries (of what passes within
+seconds), then metering (write the call down, price it, settle it), then the provider.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
+from agentplatform.execution.retry import Failure, RetryPolicy, retry_delay_seconds
+from agentplatform.identifiers import uuid7
 from agentplatform.llm.errors import Interrupted, ModelError
 from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
 from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
@@ -32,18 +35,33 @@ DEFAULT_TIERS: Mapping[Tier, ProviderModel] = {
 }
 
 
+BLIPS = RetryPolicy(max_attempts=3, base_backoff_seconds=0.5, max_backoff_seconds=4.0)
+"""How a call is tried again within its step. What takes longer than this cap is waited for by the step, slotless."""
+
+_NO_BLIPS = frozenset({"timeout"})
+"""Codes of failures that have taken so long already that the step's own retry is the place for them."""
+
+
 class Gateway:
-    """Hands out, for each attempt of a step, a model that is journaled, metered and paid for."""
+    """Hands out, for each attempt of a step, a model that is journaled, tried again, metered and paid for."""
 
     def __init__(
-        self, providers: Mapping[str, Model], tiers: Mapping[Tier, ProviderModel] = DEFAULT_TIERS
+        self,
+        providers: Mapping[str, Model],
+        tiers: Mapping[Tier, ProviderModel] = DEFAULT_TIERS,
+        *,
+        blips: RetryPolicy = BLIPS,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._providers = providers
         self._tiers = tiers
+        self._blips = blips
+        self._jitter = jitter
 
     def for_step(self, journal: StepJournal) -> Model:
         """The layers around the providers, for one attempt of a step."""
-        return _Journaled(_Metered(self._providers, journal), self._tiers, journal)
+        retried = _Retried(_Metered(self._providers, journal), self._blips, self._jitter)
+        return _Journaled(retried, self._tiers, journal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,7 @@ class _Planned:
 class _Journaled:
     """Replays a call that an earlier attempt of the step has settled."""
 
-    def __init__(self, inner: _Metered, tiers: Mapping[Tier, ProviderModel], journal: StepJournal) -> None:
+    def __init__(self, inner: _Retried, tiers: Mapping[Tier, ProviderModel], journal: StepJournal) -> None:
         self._inner = inner
         self._tiers = tiers
         self._journal = journal
@@ -79,6 +97,41 @@ class _Journaled:
             worst_case_usd_micros=_worst_case_usd_micros(request, target),
         )
         return self._inner.complete(_Planned(request, call), context)
+
+
+class _Retried:
+    """Tries a call again whose provider had a blip; each try is a call of its own, and paid for as such."""
+
+    def __init__(self, inner: _Metered, policy: RetryPolicy, jitter: Callable[[], float]) -> None:
+        self._inner = inner
+        self._policy = policy
+        self._jitter = jitter
+
+    def complete(self, planned: _Planned, context: CallContext) -> ModelResponse:
+        attempt = 1
+        while True:
+            try:
+                return self._inner.complete(planned, context)
+            except ModelError as error:
+                delay = self._delay_seconds(error, attempt, context)
+                if delay is None or not context.pause(delay):
+                    raise
+            attempt += 1
+            planned = replace(planned, call=replace(planned.call, call_id=uuid7()))
+
+    def _delay_seconds(self, error: ModelError, attempt: int, context: CallContext) -> float | None:
+        """Seconds until the next try; None where there is none: the failure is then the step's to deal with."""
+        if isinstance(error, Interrupted) or error.code in _NO_BLIPS:
+            return None
+        if (error.retry_after_seconds or 0.0) > self._policy.max_backoff_seconds:
+            return None
+        return retry_delay_seconds(
+            self._policy,
+            Failure(error.code, error.message, error.transient, error.retry_after_seconds),
+            attempt=attempt,
+            seconds_left=context.deadline.seconds_left,
+            jitter=self._jitter(),
+        )
 
 
 class _Metered:

@@ -33,6 +33,11 @@ class CallContext:
         """Whether the call should be broken off: somebody asked for it, or its time is up."""
         return self.is_interrupted or self.deadline.has_passed
 
+    def pause(self, seconds: float) -> bool:
+        """Waits; returns whether the call may go on, which it may not once it must stop."""
+        self._interrupted.wait(min(seconds, max(0.0, self.deadline.seconds_left)))
+        return not self.must_stop
+
     def on_interrupt(self, close: Callable[[], None] | None) -> None:
         """Registers how to break the call off; called at once if that has been asked for already."""
         self._close = close

@@ -14,6 +14,9 @@ from agentplatform.execution.retry import Failure, RetryPolicy, retry_delay_seco
 from agentplatform.workflows.definition import INPUT, Definition, StepSpec, list_at
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 
+NO_TIME_SECONDS = 0.1
+"""A workflow with so little time left has come to its deadline: a worker's clock may be that far from it."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
@@ -54,7 +57,11 @@ class StepSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class StepFailed:
-    """An attempt failed, or its worker was lost. `jitter` is drawn from [0, 1) by the caller."""
+    """An attempt failed, or its worker was lost. `jitter` is drawn from [0, 1) by the caller.
+
+    `attempt` counts the attempts since the step was last requeued, `lost_workers` those of them that ended with
+    their worker, this one included. `seconds_left` is the workflow's time.
+    """
 
     node: str
     failure: Failure
@@ -62,6 +69,7 @@ class StepFailed:
     policy: RetryPolicy
     seconds_left: float
     jitter: float
+    lost_workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,17 @@ class DeadlinePassed:
     """The workflow's own deadline went by."""
 
 
-Event = StepSucceeded | StepFailed | CancelRequested | DeadlinePassed
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """Somebody asked that no further step starts; steps that run may end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """Somebody asked that a paused workflow goes on."""
+
+
+Event = StepSucceeded | StepFailed | CancelRequested | DeadlinePassed | PauseRequested | ResumeRequested
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +106,15 @@ class Expansion:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The workflow ends. `results` are the nodes whose outputs it has; `error` is None unless parts are missing."""
+    """The workflow ends. `results` are the nodes whose outputs it has; `error` is None unless parts are missing.
+
+    `degradations` has a note for each part that a partial result lacks because the workflow ended before it.
+    """
 
     status: WorkflowStatus
     results: tuple[str, ...] = ()
     error: Mapping[str, str] | None = None
+    degradations: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +123,7 @@ class Decision:
 
     `step` is the new status of the step the event spoke of (None when it spoke of none) and, for a retry,
     `delay_seconds` until it is ready. `activate` names nodes whose blocked steps become ready. An `ending`
-    cancels every step that has not ended.
+    cancels every step that has not ended. `status` is the workflow's new status where it changes without ending.
     """
 
     node: str | None = None
@@ -110,10 +132,11 @@ class Decision:
     activate: tuple[str, ...] = ()
     expand: tuple[Expansion, ...] = ()
     ending: Ending | None = None
+    status: WorkflowStatus | None = None
 
 
 class IllegalEvent(ValueError):
-    """The event speaks of a step that no decision can change: it has ended, or its workflow has."""
+    """Nothing can be changed by the event: the step or the workflow that it speaks of is not in a status for it."""
 
 
 def plan(definition: Definition, workflow_input: Mapping[str, Any]) -> tuple[WorkflowState, Decision]:
@@ -146,11 +169,12 @@ def decide(definition: Definition, state: WorkflowState, event: Event) -> Decisi
         case CancelRequested():
             return Decision(ending=Ending(WorkflowStatus.CANCELLED))
         case DeadlinePassed():
-            error = {
-                "code": "deadline_exceeded",
-                "message": "The workflow's deadline passed; give it more with deadline_seconds.",
-            }
-            return Decision(ending=_end_early(definition, state, error))
+            return Decision(ending=_end_at_deadline(definition, state))
+        case PauseRequested():
+            paused = state.status is WorkflowStatus.PAUSED
+            return Decision(status=None if paused else WorkflowStatus.PAUSED)
+        case ResumeRequested():
+            return _resume(state)
 
 
 def apply(state: WorkflowState, decision: Decision) -> WorkflowState:
@@ -165,7 +189,7 @@ def apply(state: WorkflowState, decision: Decision) -> WorkflowState:
         blocked = nodes[key].counts.get(StepStatus.BLOCKED, 0)
         nodes[key] = nodes[key].moved(StepStatus.BLOCKED, StepStatus.READY, blocked)
     if decision.ending is None:
-        return WorkflowState(state.status, nodes)
+        return WorkflowState(decision.status or state.status, nodes)
     for key, node in nodes.items():
         for status, count in list(node.counts.items()):
             if not status.is_terminal:
@@ -197,10 +221,15 @@ def _after_failure(definition: Definition, state: WorkflowState, event: StepFail
         attempt=event.attempt,
         seconds_left=event.seconds_left,
         jitter=event.jitter,
+        lost_workers=event.lost_workers,
     )
     if delay is not None:
         status = StepStatus.WAITING if delay > 0 else StepStatus.READY
         return Decision(node=event.node, step=status, delay_seconds=delay)
+    if event.seconds_left <= NO_TIME_SECONDS and event.failure.transient:
+        # The deadline broke it off, or came before it could be tried again: nothing is said against the step.
+        ending = _end_at_deadline(definition, state)
+        return Decision(node=event.node, step=StepStatus.CANCELLED, ending=ending)
     if definition.step(event.node).on_failure == "skip":
         expansions = tuple(
             Expansion(spec.key, 0, StepStatus.BLOCKED)
@@ -220,12 +249,12 @@ def _settle(definition: Definition, state: WorkflowState, decision: Decision, no
     return _settle_empty(definition, state, decision)
 
 
-def _is_done(definition: Definition, state: WorkflowState, key: str) -> bool:
+def is_done(definition: Definition, state: WorkflowState, key: str) -> bool:
     """Whether `key` and, for a node over an empty list, all that it waited for have ended."""
     node = state.nodes[key]
     if not node.is_settled:
         return False
-    return bool(node.total) or all(_is_done(definition, state, s) for s in definition.step(key).sources)
+    return bool(node.total) or all(is_done(definition, state, s) for s in definition.step(key).sources)
 
 
 def _settle_empty(definition: Definition, state: WorkflowState, decision: Decision) -> Decision:
@@ -235,7 +264,7 @@ def _settle_empty(definition: Definition, state: WorkflowState, decision: Decisi
         spec.key
         for spec in definition.steps
         if after.nodes[spec.key].counts.get(StepStatus.BLOCKED, 0)
-        and all(_is_done(definition, after, source) for source in spec.sources)
+        and all(is_done(definition, after, source) for source in spec.sources)
     )
     decision = replace(decision, activate=activate)
     if activate or not all(node.is_settled for node in after.nodes.values()):
@@ -257,9 +286,50 @@ def _full_ending(definition: Definition, after: WorkflowState) -> Ending:
 
 
 def _end_early(definition: Definition, state: WorkflowState, error: Mapping[str, str]) -> Ending:
-    results = _usable_results(definition, state) if definition.allow_partial else ()
-    status = WorkflowStatus.PARTIAL if results else WorkflowStatus.FAILED
-    return Ending(status, results, error)
+    """The end that a dead step brings: with what there is only where the definition allows that."""
+    if not definition.allow_partial:
+        return Ending(WorkflowStatus.FAILED, (), error)
+    return _end_with_what_there_is(definition, state, error, f"step '{error['step']}' gave up")
+
+
+def _end_at_deadline(definition: Definition, state: WorkflowState) -> Ending:
+    """The end at the deadline: with what there is, whatever the definition; the tenant has set the time."""
+    error = {
+        "code": "deadline_exceeded",
+        "message": "The workflow's deadline passed; give it more with deadline_seconds.",
+    }
+    return _end_with_what_there_is(definition, state, error, "the deadline came first")
+
+
+def _end_with_what_there_is(
+    definition: Definition, state: WorkflowState, error: Mapping[str, str], why: str
+) -> Ending:
+    results = _usable_results(definition, state)
+    if not results:
+        return Ending(WorkflowStatus.FAILED, (), error)
+    return Ending(WorkflowStatus.PARTIAL, results, error, _missing_parts(definition, state, why))
+
+
+def _missing_parts(definition: Definition, state: WorkflowState, why: str) -> tuple[Mapping[str, str], ...]:
+    """A note for each node that has not all of its outputs. Skipped steps have notes of their own."""
+    notes = []
+    for spec in definition.steps:
+        node = state.nodes[spec.key]
+        there = sum(node.counts.get(status, 0) for status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED))
+        if node.total == there:
+            continue
+        part = f"Step '{spec.key}' has no output"
+        if node.total is not None and spec.for_each is not None:
+            part = f"{node.total - there} of {node.total} elements of step '{spec.key}' have no output"
+        notes.append({"code": "step_missing", "message": f"{part}: {why}.", "step": spec.key})
+    return tuple(notes)
+
+
+def _resume(state: WorkflowState) -> Decision:
+    if state.status is WorkflowStatus.HELD:
+        raise IllegalEvent("the workflow waits for budget, and goes on by itself when there is some")
+    paused = state.status is WorkflowStatus.PAUSED
+    return Decision(status=WorkflowStatus.RUNNING if paused else None)
 
 
 def _usable_results(definition: Definition, state: WorkflowState) -> tuple[str, ...]:
@@ -285,7 +355,7 @@ def _expansion(
     _, *path = spec.for_each.split(".")
     count = len(list_at(path, event.output))
     others = spec.sources - {event.node}
-    ready = all(_is_done(definition, state, source) for source in others)
+    ready = all(is_done(definition, state, source) for source in others)
     return Expansion(spec.key, count, StepStatus.READY if ready else StepStatus.BLOCKED)
 
 

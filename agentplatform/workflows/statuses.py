@@ -46,6 +46,7 @@ class WaitingFor(StrEnum):
     PROVIDER_BATCH = "provider_batch"
     BUDGET = "budget"
     RATE = "rate"
+    RESUME = "resume"  # its workflow is paused
 
 
 _TERMINAL_WORKFLOW = frozenset(
@@ -67,14 +68,22 @@ STEP_TRANSITIONS: dict[StepStatus, frozenset[StepStatus]] = {
 }
 """From each step status, the statuses that may follow."""
 
+STEP_REQUEUE_TRANSITIONS: dict[StepStatus, frozenset[StepStatus]] = {
+    _S.DEAD: frozenset({_S.READY, _S.WAITING, _S.BLOCKED}),
+    _S.SKIPPED: frozenset({_S.READY, _S.WAITING, _S.BLOCKED}),
+    _S.CANCELLED: frozenset({_S.READY, _S.BLOCKED}),
+    _S.SUCCEEDED: frozenset({_S.BLOCKED}),
+}
+"""What may follow an ended step when a dead letter of its workflow is requeued, and only then."""
+
 _W = WorkflowStatus
 WORKFLOW_TRANSITIONS: dict[WorkflowStatus, frozenset[WorkflowStatus]] = {
     _W.RUNNING: frozenset({_W.PAUSED, _W.HELD, *_TERMINAL_WORKFLOW}),
     _W.PAUSED: frozenset({_W.RUNNING, *_TERMINAL_WORKFLOW}),
     _W.HELD: frozenset({_W.RUNNING, _W.PAUSED, *_TERMINAL_WORKFLOW}),
     _W.SUCCEEDED: frozenset(),
-    _W.PARTIAL: frozenset(),
-    _W.FAILED: frozenset(),
+    _W.PARTIAL: frozenset({_W.RUNNING}),  # by a requeue of dead letters
+    _W.FAILED: frozenset({_W.RUNNING}),
     _W.CANCELLED: frozenset(),
 }
 """From each workflow status, the statuses that may follow."""

@@ -43,7 +43,7 @@ class KeysetPagination(BasePagination):
         self, queryset: QuerySet[Any], request: Request, view: Any = None
     ) -> list[Any] | None:
         self._request = request
-        limit = self._limit(request.query_params.get("limit"))
+        limit = limit_parameter(request)
         cursor = request.query_params.get("cursor")
         if cursor:
             queryset = queryset.filter(pk__lt=_decode(cursor))
@@ -58,12 +58,15 @@ class KeysetPagination(BasePagination):
             following = self._request.build_absolute_uri(f"{self._request.path}?{urlencode(query)}")
         return Response({"results": data, "next": following})
 
-    def _limit(self, text: str | None) -> int:
-        if text is None:
-            return DEFAULT_LIMIT
-        if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= MAX_LIMIT:
-            raise bad_parameter("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
-        return int(text)
+
+def limit_parameter(request: Request) -> int:
+    """How many rows a page has. Raises a 400 Problem."""
+    text = request.query_params.get("limit")
+    if text is None:
+        return DEFAULT_LIMIT
+    if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= MAX_LIMIT:
+        raise bad_parameter("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
+    return int(text)
 
 
 def text_parameter(request: Request, name: str) -> str | None:

@@ -13,7 +13,17 @@ READABLE: dict[str, frozenset[str]] = {
     "gateway": frozenset({"call"}),
     "knowledge": frozenset({"knowledgebase", "document"}),
     "workflows": frozenset(
-        {"workflowdefinition", "workflow", "step", "queueconfig", "heartbeat", "feedback"}
+        {
+            "workflowdefinition",
+            "workflow",
+            "step",
+            "queueconfig",
+            "heartbeat",
+            "feedback",
+            "deadletter",
+            "deadlettergroup",
+            "operatoraction",
+        }
     ),
     "django_celery_results": frozenset({"taskresult"}),
 }
@@ -34,7 +44,15 @@ OPERATIONS: dict[str, frozenset[str]] = {
         }
     ),
     "knowledge": frozenset({"embed_knowledgebase"}),
-    "workflows": frozenset({"change_queueconfig", "cancel_workflow"}),
+    "workflows": frozenset(
+        {
+            "change_queueconfig",
+            "cancel_workflow",
+            "pause_workflow",
+            "requeue_deadletter",
+            "discard_deadletter",
+        }
+    ),
 }
 """What operators do: everything but settings of money."""
 

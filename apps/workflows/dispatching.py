@@ -8,20 +8,23 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from agentplatform.execution.executor import WORKER_LOST, LeasedStep, Outcome, decide_outcome
-from agentplatform.execution.retry import Failure
+from agentplatform.execution.executor import LeasedStep, Outcome, decide_outcome
+from agentplatform.execution.retry import WORKER_LOST, Failure
 from agentplatform.workflows.coordinator import DeadlinePassed
 from apps.database import call_function, release_connection
+from apps.workflows.encoding import STEP_TIMEOUT
 from apps.workflows.hints import Hint, send_hints
 from apps.workflows.models import Step, Workflow
-from apps.workflows.selectors import definition_by_id, queue_config, run_state
-from apps.workflows.services import workflow_decide
+from apps.workflows.selectors import definition_by_id, lost_workers, queue_config, run_state
+from apps.workflows.services import Decided, workflow_decide
 from apps.workflows.store import finish_attempt
 
 logger = logging.getLogger(__name__)
 
 ADMIT_LIMIT = 100
 SWEEP_LIMIT = 500
+STEP_TIMEOUT_GRACE_SECONDS = 5.0
+"""How long after the end of a step's time its worker may still say itself how it ended."""
 
 
 def admit() -> int:
@@ -49,16 +52,24 @@ def mark_lost_lanes() -> None:
 
 
 def recover_lost_steps() -> int:
-    """Takes steps away from workers whose lease has expired: tried again at once, or given up at their limit."""
+    """Takes steps away from workers that have not ended them in time; returns how many.
+
+    Either the lease has expired, and the worker counts as lost; or the step's time was up some while ago, and its
+    agent, which cannot be broken off in the middle of its own computing, goes on for nothing.
+    """
     recovered = 0
-    for step_id, attempt, _ in call_function("workflows_expired", [SWEEP_LIMIT], ["int"]):
+    overdue = call_function(
+        "workflows_overdue_attempts", [SWEEP_LIMIT, STEP_TIMEOUT_GRACE_SECONDS], ["int", "float"]
+    )
+    for step_id, attempt, timed_out in overdue:
         try:
             step = Step.objects.select_related("workflow").filter(pk=step_id).first()
         finally:
             release_connection()
-        if step is not None and step.attempt == attempt and _recover(step):
+        failure = _TIMED_OUT if timed_out else _LOST
+        if step is not None and step.attempt == attempt and _recover(step, failure):
             recovered += 1
-            logger.warning("step %s (%s): the worker of attempt %d was lost", step_id, step.label, attempt)
+            logger.warning("step %s (%s): %s in attempt %d", step_id, step.label, failure.code, attempt)
     return recovered
 
 
@@ -69,20 +80,28 @@ def end_overdue_workflows() -> int:
         ids = list(overdue.values_list("pk", flat=True))
     finally:
         release_connection()
-    return sum(workflow_decide(workflow_id, DeadlinePassed()) for workflow_id in ids)
+    return sum(workflow_decide(workflow_id, DeadlinePassed()) is Decided.CHANGED for workflow_id in ids)
 
 
 def _hints(rows: Iterable[Any]) -> list[Hint]:
     return [Hint(*row) for row in rows]
 
 
-def _recover(step: Step) -> bool:
+_LOST = Failure(
+    WORKER_LOST,
+    "The worker of this attempt was lost (killed, or cut off); the step is tried again by itself.",
+    transient=True,
+)
+_TIMED_OUT = Failure(
+    STEP_TIMEOUT,
+    "The step did not end within its time limit; give it more with timeout_seconds, or less to do.",
+    transient=True,
+)
+
+
+def _recover(step: Step, failure: Failure) -> bool:
     definition = definition_by_id(step.workflow.definition_id)
-    failure = Failure(
-        WORKER_LOST,
-        "The worker of this attempt was lost (killed, or cut off); the step is tried again by itself.",
-        transient=True,
-    )
+    lost_before = lost_workers(step)
     while True:
         run = run_state(step.workflow_id)
         if run.state.status.is_terminal:
@@ -93,10 +112,13 @@ def _recover(step: Step) -> bool:
             node=step.node,
             label=step.label,
             queue=step.queue_id,
+            agent=step.agent,
+            attempts_before=step.attempts_before,
+            lost_workers=lost_before,
             workflow_id=step.workflow_id,
             workflow_seconds_left=run.seconds_left,
             definition=definition,
-            policy=queue_config(step.queue_id).retry_policy(step.max_attempts),
+            policy=queue_config(step.queue_id).retry_policy(step.max_attempts - step.attempts_before),
             revision=run.revision,
             state=run.state,
         )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentplatform.execution.executor import Outcome
+from agentplatform.execution.dead_letters import fingerprint_of, given_up_because
+from agentplatform.execution.executor import LeasedStep, Outcome, lost_workers_with
+from agentplatform.execution.retry import WORKER_LOST, Failure
+from agentplatform.identifiers import uuid7
 from agentplatform.workflows.coordinator import Decision, Expansion, NodeState, WorkflowState
 from agentplatform.workflows.definition import Definition, StepSpec
+from agentplatform.workflows.requeueing import GIVEN_UP, Requeue
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from apps.workflows.models import QueueConfig
 
@@ -20,6 +24,7 @@ def decision_to_json(definition: Definition, decision: Decision, queue: QueueCon
         **({"only": only.key, "only_tokens": only.estimated_tokens} if only is not None else {}),
         "expand": [_expansion(definition, expansion, queue) for expansion in decision.expand],
         "activate": decision.activate,
+        "status": decision.status,
         "ending": None
         if ending is None
         else {
@@ -27,6 +32,7 @@ def decision_to_json(definition: Definition, decision: Decision, queue: QueueCon
             "results": ending.results,
             "result_node": definition.result,
             "error": ending.error,
+            "degradations": ending.degradations,
         },
     }
 
@@ -39,9 +45,7 @@ def _only_successor(definition: Definition, decision: Decision) -> StepSpec | No
     return spec if spec.for_each is None else None
 
 
-def outcome_to_json(
-    definition: Definition, outcome: Outcome, decision: Decision, *, reap: bool
-) -> dict[str, Any]:
+def outcome_to_json(step: LeasedStep, outcome: Outcome, decision: Decision) -> dict[str, Any]:
     """What `workflows_finish` writes of the attempt itself."""
     assert decision.step is not None
     document: dict[str, Any] = {
@@ -52,20 +56,44 @@ def outcome_to_json(
     degradations = list(outcome.degradations)
     if outcome.failure is None:
         document["output"] = outcome.output
-        document["known"] = known_node(definition, decision)
+        document["known"] = known_node(step.definition, decision)
     else:
         document |= {
-            "attempt_outcome": "lost" if reap else "failed",
+            "attempt_outcome": _ATTEMPT_OUTCOMES.get(outcome.failure.code, "failed"),
             "error_code": outcome.failure.code,
             "error_message": outcome.failure.message,
             "traceback": outcome.failure.traceback,
         }
-        if decision.step == "skipped":
+        if decision.step in GIVEN_UP:
+            document["dead_letter"] = _letter(step, outcome.failure)
+        if decision.step is StepStatus.SKIPPED:
             message = f"Step '{decision.node}' was skipped: {outcome.failure.message}"
             degradations.append({"code": "step_skipped", "message": message})
     if degradations:
         document["degradations"] = degradations
     return document
+
+
+STEP_TIMEOUT = "step_timeout"
+"""The failure code of an attempt that its worker did not end although the step's time was up."""
+
+_ATTEMPT_OUTCOMES = {WORKER_LOST: "lost", STEP_TIMEOUT: "timed_out"}
+
+
+def _letter(step: LeasedStep, failure: Failure) -> dict[str, Any]:
+    """What only the worker knows of a step that gives up; the rest of its letter stands on its row."""
+    attempt, lost_workers = step.attempt - step.attempts_before, lost_workers_with(step, failure)
+    return {
+        "id": str(uuid7()),
+        "reason": given_up_because(step.policy, failure, attempt=attempt, lost_workers=lost_workers),
+        "error_class": failure.error_class,
+        "fingerprint": fingerprint_of(failure, step.agent),
+    }
+
+
+def requeue_to_json(requeue: Requeue) -> dict[str, Any]:
+    """What `workflows_requeue` stores."""
+    return {"block": requeue.block, "withdraw": requeue.withdraw, "activate": requeue.activate}
 
 
 def known_node(definition: Definition, decision: Decision) -> str | None:

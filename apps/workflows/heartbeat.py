@@ -21,6 +21,8 @@ from apps.workflows.wake import wake
 
 TICK_SECONDS = 1.0
 DEAF_SECONDS = 45.0
+STUCK_SECONDS = 30.0
+"""For how long attempts that were taken away may hold every slot of a process before it ends itself."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class WorkerHeartbeat:
         self._last_renewal = 0.0
         self._heard_at = time.monotonic()
         self._ended_before = 0
+        self._lost_since: dict[tuple[uuid.UUID, int], float] = {}
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
@@ -93,9 +96,8 @@ class WorkerHeartbeat:
             first = self._last_renewal == 0.0
             held = _renew(among)
             if not self._running.is_draining:
-                heartbeat_write(
-                    self._name, kind="worker", queues=self._queues, slots=self._slots, busy=len(among)
-                )
+                slots = max(0, self._slots - len(self._lost_since))
+                heartbeat_write(self._name, kind="worker", queues=self._queues, slots=slots, busy=len(among))
             self._last_renewal = time.monotonic()
             if first:
                 wake.dispatcher()
@@ -104,6 +106,19 @@ class WorkerHeartbeat:
         else:
             held = _still_running(among)
         self._running.interrupt_all_but(held, among)
+        self._end_if_stuck({(step.step_id, step.attempt) for step in among} - held)
+
+    def _end_if_stuck(self, lost: set[tuple[uuid.UUID, int]]) -> None:
+        """A thread cannot be ended from outside: one that goes on with what was taken from it holds a slot.
+
+        Such slots are not offered any more; when there are no others, the process ends and is started anew.
+        """
+        now = time.monotonic()
+        self._lost_since = {key: self._lost_since.get(key, now) for key in lost}
+        if len(lost) >= self._slots and now - max(self._lost_since.values()) > STUCK_SECONDS:
+            logger.error("all %d slots are held by attempts that were taken away: restarting", self._slots)
+            self.stop()
+            os._exit(1)
 
     def _end_if_deaf(self, busy: int) -> None:
         """A consumer that has lost its broker without noticing claims nothing while hints wait: start anew."""

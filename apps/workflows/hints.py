@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError as BrokerError
 logger = logging.getLogger(__name__)
 
 RUN_STEP_TASK = "workflows.run_step"
+FILE_LETTER_TASK = "workflows.file_dead_letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,17 @@ def send_hints(hints: Sequence[Hint]) -> None:
             except (BrokerError, OSError) as error:
                 logger.warning("the broker takes no hints (%s); they are sent again", type(error).__name__)
                 return
+
+
+def send_letter_hint(letter_id: str) -> None:
+    """Has a dead letter counted and told of. One that is lost is found by the sweep of unfiled letters."""
+    try:
+        current_app.send_task(
+            FILE_LETTER_TASK, args=[letter_id], queue="dead_letter", ignore_result=True, retry=False
+        )
+    except (BrokerError, OSError) as error:
+        logger.warning(
+            "the broker takes no hint of dead letter %s (%s); it is filed later",
+            letter_id,
+            type(error).__name__,
+        )

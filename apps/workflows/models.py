@@ -10,6 +10,9 @@ from agentplatform.execution.retry import RetryPolicy
 from agentplatform.identifiers import uuid7
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from apps.tenants.models import ApiKey, Tenant
+from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
+
+__all__ = ["DeadLetter", "DeadLetterGroup", "OperatorAction"]  # Django looks for models here
 
 
 def choices(statuses: type[WorkflowStatus] | type[StepStatus] | type[WaitingFor]) -> list[tuple[str, str]]:
@@ -29,6 +32,11 @@ class QueueConfig(models.Model):
     max_attempts = models.PositiveIntegerField(default=3)
     base_backoff_seconds = models.FloatField(default=5.0)
     max_backoff_seconds = models.FloatField(default=60.0)
+    max_lost_workers = models.PositiveIntegerField(
+        default=3,
+        db_default=3,
+        help_text="A step on which so many workers were lost is taken to be what kills them: it is a dead letter.",
+    )
     quantum_tokens = models.PositiveIntegerField(
         default=10_000, help_text="How far a tenant may run ahead of the others before it waits its turn."
     )
@@ -42,8 +50,10 @@ class QueueConfig(models.Model):
         return self.name
 
     def retry_policy(self, max_attempts: int) -> RetryPolicy:
-        """How a step of this queue is retried, at most `max_attempts` times in all."""
-        return RetryPolicy(max_attempts, self.base_backoff_seconds, self.max_backoff_seconds)
+        """How a step of this queue is retried, which may fail at most `max_attempts` times."""
+        return RetryPolicy(
+            max_attempts, self.base_backoff_seconds, self.max_backoff_seconds, self.max_lost_workers
+        )
 
 
 class Lane(models.Model):
@@ -136,7 +146,10 @@ class Workflow(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        permissions = [("cancel_workflow", "Can cancel workflows")]
+        permissions = [
+            ("cancel_workflow", "Can cancel workflows"),
+            ("pause_workflow", "Can pause and resume workflows"),
+        ]
         indexes = [
             models.Index(fields=["tenant", "-id"], name="workflows_workflow_tenant"),
             models.Index(
@@ -235,6 +248,9 @@ class Step(models.Model):
     status = models.CharField(max_length=16, choices=choices(StepStatus))
     waiting_for = models.CharField(max_length=16, choices=choices(WaitingFor), null=True)
     attempt = models.IntegerField(default=0, help_text="The fencing token: which claim holds it.")
+    attempts_before = models.IntegerField(
+        default=0, db_default=0, help_text="Attempts before it was last requeued: they count no more."
+    )
     agent = models.CharField(max_length=64)
     tier = models.CharField(max_length=16)
     label = models.CharField(max_length=130)

@@ -65,6 +65,14 @@ def run_state(workflow_id: uuid.UUID) -> RunState:
     return RunState(definition, state_from_json(definition, data), data["revision"], data["seconds_left"])
 
 
+def lost_workers(step: Step) -> int:
+    """How many attempts of the step, since it was last requeued, ended with their worker."""
+    try:
+        return step.attempts.filter(outcome="lost", attempt__gt=step.attempts_before).count()
+    finally:
+        release_connection()
+
+
 def step_input(workflow_id: uuid.UUID, node: str) -> Mapping[str, Any]:
     """What the run's step `node` gets of its input, and perhaps more: see `workflows_step_input`."""
     try:

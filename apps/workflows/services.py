@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -18,7 +19,14 @@ from agentplatform.llm.gateway import DEFAULT_TIERS
 from agentplatform.llm.messages import Usage
 from agentplatform.llm.pricing import cost_usd_micros
 from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import CancelRequested, Decision, Event
+from agentplatform.workflows.coordinator import (
+    CancelRequested,
+    Decision,
+    Event,
+    IllegalEvent,
+    PauseRequested,
+    ResumeRequested,
+)
 from agentplatform.workflows.definition import Definition, StepSpec
 from apps.database import call_function, to_jsonb
 from apps.tenants.models import ApiKey, Tenant
@@ -37,6 +45,10 @@ class IdempotencyConflict(ValueError):
 
 class AlreadyFinished(ValueError):
     """The run has ended; nothing can be changed."""
+
+
+class NotPaused(ValueError):
+    """The run cannot be resumed: it is not paused, and something else has to happen."""
 
 
 class NotFinished(ValueError):
@@ -122,8 +134,30 @@ def workflow_start(
 
 def workflow_cancel(workflow_id: uuid.UUID) -> None:
     """Ends a run: its steps are cancelled, and calls in flight are broken off. Raises AlreadyFinished."""
-    if not workflow_decide(workflow_id, CancelRequested()):
+    if workflow_decide(workflow_id, CancelRequested()) is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to cancel")
+
+
+def workflow_pause(workflow_id: uuid.UUID) -> bool:
+    """No further step of the run starts until it is resumed; steps that run may end, and the deadline goes on.
+
+    Returns whether that is new. Raises AlreadyFinished.
+    """
+    decided = workflow_decide(workflow_id, PauseRequested())
+    if decided is Decided.ENDED_BEFORE:
+        raise AlreadyFinished("the workflow has ended already; there is nothing to pause")
+    return decided is Decided.CHANGED
+
+
+def workflow_resume(workflow_id: uuid.UUID) -> bool:
+    """A paused run goes on; returns whether it was paused. Raises AlreadyFinished, and NotPaused for a held one."""
+    try:
+        decided = workflow_decide(workflow_id, ResumeRequested())
+    except IllegalEvent as error:
+        raise NotPaused(str(error)) from error
+    if decided is Decided.ENDED_BEFORE:
+        raise AlreadyFinished("the workflow has ended already; there is nothing to resume")
+    return decided is Decided.CHANGED
 
 
 def feedback_give(
@@ -143,14 +177,24 @@ def feedback_give(
     return feedback, is_first
 
 
-def workflow_decide(workflow_id: uuid.UUID, event: Event) -> bool:
-    """Stores what the coordinator decides on an event of the run itself; False when the run has ended."""
+class Decided(StrEnum):
+    """What became of an event of a run."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"  # it is so already
+    ENDED_BEFORE = "ended_before"
+
+
+def workflow_decide(workflow_id: uuid.UUID, event: Event) -> Decided:
+    """Stores what the coordinator decides on an event of the run itself. Raises IllegalEvent."""
     with transaction.atomic():
         workflow = Workflow.objects.select_for_update(no_key=True).get(pk=workflow_id)
         if workflow.finished_at is not None:
-            return False
+            return Decided.ENDED_BEFORE
         run = run_state(workflow_id)
         decision = coordinator.decide(run.definition, run.state, event)
+        if decision == Decision():
+            return Decided.UNCHANGED
         _apply(workflow, run.definition, decision)
         Workflow.objects.filter(pk=workflow_id).update(revision=F("revision") + 1)
     if decision.ending is not None:
@@ -158,7 +202,7 @@ def workflow_decide(workflow_id: uuid.UUID, event: Event) -> bool:
     else:
         wake.events(str(workflow_id))
     wake.dispatcher()
-    return True
+    return Decided.CHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +241,9 @@ def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedSt
 
 def _apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
     document = to_jsonb(decision_to_json(definition, decision, queue_config(workflow.queue_id)))
-    call_function("workflows_apply", [workflow.pk, document], ["uuid", "jsonb"])
+    ((ready,),) = call_function("workflows_apply", [workflow.pk, document], ["uuid", "jsonb"])
+    if decision.status is not None:
+        status_arguments = [workflow.pk, decision.status.value]
+        ((ready,),) = call_function("workflows_set_status", status_arguments, ["uuid", "text"])
+    if ready:
+        call_function("workflows_mark_lane", [workflow.queue_id, workflow.tenant_id], ["text", "uuid"])

@@ -17,6 +17,7 @@ from agentplatform.workflows.definition import StepSpec
 from agentplatform.workflows.statuses import StepStatus
 from apps.database import call_function, from_jsonb, to_jsonb, until_answered
 from apps.workflows.encoding import decision_to_json, known_node, outcome_to_json, state_from_json
+from apps.workflows.hints import send_letter_hint
 from apps.workflows.selectors import definition_by_id, queue_config, step_input
 from apps.workflows.wake import wake
 
@@ -128,9 +129,10 @@ def finish_attempt(
 ) -> Mapping[str, Any]:
     """Ends an attempt in the database; through an outage it is repeated, which the fence makes safe.
 
-    With `reap`, the attempt is that of a lost worker, and holds only if its lease has expired. Returns what
-    `workflows_finish` answers.
+    With `reap`, it is an attempt that its worker did not end, and holds only if its lease has expired or its deadline
+    has passed. Returns what `workflows_finish` answers.
     """
+    document = outcome_to_json(step, outcome, decision)
     arguments = [
         step.workflow_id,
         step.step_id,
@@ -138,7 +140,7 @@ def finish_attempt(
         step.revision,
         worker,
         settings.LEASE_SECONDS,
-        to_jsonb(outcome_to_json(step.definition, outcome, decision, reap=reap)),
+        to_jsonb(document),
         to_jsonb(decision_to_json(step.definition, decision, queue_config(step.queue))),
         to_jsonb([settlement.to_json() for settlement in settlements]),
         may_continue,
@@ -157,6 +159,8 @@ def finish_attempt(
             wake.events(str(step.workflow_id))
         if reply["wake"]:
             wake.dispatcher()
+        if "dead_letter" in document:
+            send_letter_hint(document["dead_letter"]["id"])
     return reply
 
 
@@ -202,7 +206,9 @@ def _step_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "options": data["options"],
         "seconds_left": data["seconds_left"],
         "workflow_seconds_left": data["workflow_seconds_left"],
-        "policy": queue_config(data["queue"]).retry_policy(data["max_attempts"]),
+        "attempts_before": data["attempts_before"],
+        "lost_workers": data["lost_workers"],
+        "policy": queue_config(data["queue"]).retry_policy(data["max_attempts"] - data["attempts_before"]),
         "item": data["item"],
         "journal": tuple(data["journal"]),
     }

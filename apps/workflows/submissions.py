@@ -42,7 +42,7 @@ def submission_make(
     """
     stored = _definition(type_, workflow_input)
     definition = definition_by_id(stored.pk)
-    _check_input(definition, workflow_input, tenant)
+    check_input(definition, workflow_input, tenant)
     return Submission(
         definition=stored,
         input=workflow_input,
@@ -69,8 +69,11 @@ def _definition(type_: str | None, workflow_input: Mapping[str, Any]) -> Workflo
     return stored[type_]
 
 
-def _check_input(definition: Definition, workflow_input: Mapping[str, Any], tenant: Tenant) -> None:
-    """By its schema, then by its fan-outs, then by the checks that the definition names: the later trust the earlier."""
+def check_input(definition: Definition, workflow_input: Mapping[str, Any], tenant: Tenant) -> None:
+    """By its schema, then by its fan-outs, then by the checks that the definition names: the later trust the earlier.
+
+    Raises InvalidSubmission.
+    """
     _refuse(faults_of(definition.input_schema, workflow_input))
     try:
         coordinator.plan(definition, workflow_input)

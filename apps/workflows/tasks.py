@@ -7,7 +7,8 @@ from typing import Any
 
 from celery import shared_task
 
-from apps.workflows.hints import RUN_STEP_TASK
+from apps.workflows.dead_letters import dead_letters_file, dead_letters_sweep
+from apps.workflows.hints import FILE_LETTER_TASK, RUN_STEP_TASK
 from apps.workflows.maintenance import purge_expired_records
 from apps.workflows.worker import executor
 
@@ -17,6 +18,18 @@ from apps.workflows.worker import executor
 def run_step(step_id: str, attempt: int, **_: Any) -> None:
     """Runs the step of a hint, and those that admission lets follow it."""
     executor().run(uuid.UUID(step_id), attempt)
+
+
+@shared_task(name=FILE_LETTER_TASK, ignore_result=True)
+def file_dead_letter(letter_id: str, **_: Any) -> None:
+    """Counts a dead letter in its group, and tells of the group if it is new."""
+    dead_letters_file([uuid.UUID(letter_id)])
+
+
+@shared_task(name="workflows.sweep_dead_letters", ignore_result=True)
+def sweep_dead_letters(**_: Any) -> None:
+    """Files the dead letters whose hint was lost."""
+    dead_letters_sweep()
 
 
 @shared_task(name="maintenance.purge_expired_records", ignore_result=False)

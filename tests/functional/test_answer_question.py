@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.product import Product, broken_invariants
 
 KEYS = """# API keys
@@ -89,12 +91,15 @@ def test_a_fan_out_over_too_much_is_refused_or_ends_the_run(product: Product) ->
     assert len(workflow["steps"]) == 2
 
 
-def test_a_provider_blip_is_tried_again(product: Product) -> None:
-    """One 529: the step's second attempt answers."""
-    product.fault(status=529, count=1)
+@pytest.mark.parametrize(("refusals", "attempts"), [(1, 1), (3, 2)])
+def test_a_provider_blip_is_tried_again(product: Product, refusals: int, attempts: int) -> None:
+    """One 529: the call's second try answers. Three: the step's second attempt does."""
+    product.reset_simulator()
+    product.fault(status=529, count=refusals)
     workflow = product.finished(product.submit("one_ask", {"calls": 1}, priority="interactive"))
     assert workflow["status"] == "succeeded"
-    assert workflow["steps"][0]["attempts"] == 2
+    assert workflow["steps"][0]["attempts"] == attempts
+    assert product.calls()["total"] == refusals + 1
     assert broken_invariants(product) == {}
 
 

@@ -2,18 +2,29 @@
 
 from django.urls import path
 
+from apps.api.v1.control import WorkflowCancelView, WorkflowPauseView, WorkflowResumeView
+from apps.api.v1.dead_letters import (
+    DeadLetterDiscardView,
+    DeadLetterGroupsView,
+    DeadLetterRequeueView,
+    DeadLettersView,
+    DeadLetterView,
+)
 from apps.api.v1.definitions import DefinitionsView, DefinitionView
 from apps.api.v1.documents import DocumentsView, DocumentView
 from apps.api.v1.events import workflow_events
 from apps.api.v1.feedback import WorkflowFeedbackView
 from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
-from apps.api.v1.workflows import WorkflowCancelView, WorkflowsView, WorkflowView
+from apps.api.v1.operations import WorkflowOperationView
+from apps.api.v1.workflows import WorkflowsView, WorkflowView
 
 urlpatterns = [
     path("workflows/", WorkflowsView.as_view(), name="workflows"),
     path("workflows/<uuid:workflow_id>/", WorkflowView.as_view(), name="workflow"),
     path("workflows/<uuid:workflow_id>/events/", workflow_events, name="workflow-events"),
     path("workflows/<uuid:workflow_id>/cancel/", WorkflowCancelView.as_view(), name="workflow-cancel"),
+    path("workflows/<uuid:workflow_id>/pause/", WorkflowPauseView.as_view(), name="workflow-pause"),
+    path("workflows/<uuid:workflow_id>/resume/", WorkflowResumeView.as_view(), name="workflow-resume"),
     path("workflows/<uuid:workflow_id>/feedback/", WorkflowFeedbackView.as_view(), name="workflow-feedback"),
     path("definitions/", DefinitionsView.as_view(), name="definitions"),
     path("definitions/<slug:definition_type>/", DefinitionView.as_view(), name="definition"),
@@ -21,4 +32,10 @@ urlpatterns = [
     path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
     path("knowledge/", KnowledgeView.as_view(), name="knowledge"),
     path("knowledge/search/", KnowledgeSearchView.as_view(), name="knowledge-search"),
+    path("dead-letters/", DeadLettersView.as_view(), name="dead-letters"),
+    path("dead-letters/groups/", DeadLetterGroupsView.as_view(), name="dead-letter-groups"),
+    path("dead-letters/requeue/", DeadLetterRequeueView.as_view(), name="dead-letters-requeue"),
+    path("dead-letters/discard/", DeadLetterDiscardView.as_view(), name="dead-letters-discard"),
+    path("dead-letters/<uuid:letter_id>/", DeadLetterView.as_view(), name="dead-letter"),
+    path("operations/workflows/<str:verb>/", WorkflowOperationView.as_view(), name="workflow-operation"),
 ]

@@ -1,9 +1,10 @@
-"""Workflows: submit, list, read, cancel."""
+"""Workflows: submit, list, read."""
 
 from __future__ import annotations
 
 import re
 import uuid
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -20,11 +21,11 @@ from drf_spectacular.utils import (
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
+from apps.api.last_known import last_known
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
 from apps.api.preferences import MAX_WAIT_SECONDS, wait_seconds
@@ -37,21 +38,23 @@ from apps.api.serializers import (
     UsdField,
 )
 from apps.api.waiting import WaitingResponse, WaitingView
+from apps.database import OUTAGE_ERRORS, read_within
 from apps.tenants.models import Tenant
 from apps.workflows.models import Feedback, Workflow
 from apps.workflows.selectors import steps_of, workflows_of
 from apps.workflows.services import (
-    AlreadyFinished,
     IdempotencyConflict,
     StartedWorkflow,
     Submission,
-    workflow_cancel,
     workflow_plan,
     workflow_start,
 )
 from apps.workflows.submissions import DEFAULT_QUEUE, InvalidSubmission, submission_make
 
 MAX_DEADLINE_SECONDS = 7 * 86_400
+READ_SECONDS = 1.0
+"""How long the database has for each read of a workflow."""
+
 MAX_METADATA_BYTES = 16_384
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 
@@ -154,9 +157,20 @@ class WorkflowSerializer(WorkflowSummarySerializer):
     error = serializers.JSONField(allow_null=True)
     coordination_seconds = serializers.FloatField()
     degradations = serializers.JSONField()
+    stale = serializers.SerializerMethodField()
+    as_of = serializers.SerializerMethodField()
     cache = serializers.SerializerMethodField()
     feedback = serializers.SerializerMethodField()
     steps = serializers.SerializerMethodField()
+
+    def get_stale(self, workflow: Workflow) -> bool:
+        """Whether this is how it was last seen, since the database does not answer in time."""
+        return False
+
+    @extend_schema_field({"type": "string", "format": "date-time", "nullable": True})
+    def get_as_of(self, workflow: Workflow) -> str | None:
+        """When it was last seen, if that is what is shown; else null."""
+        return None
 
     def get_cache(self, workflow: Workflow) -> dict[str, Any] | None:
         """Which cached answer was served in place of a run; null when none was."""
@@ -266,29 +280,30 @@ class WorkflowsView(WaitingView):
 
 
 class WorkflowView(WaitingView):
-    """One workflow, with its result and its steps."""
+    """One workflow, with its result and its steps. While the database is slow: as it was last seen, and says so."""
 
     @extend_schema(operation_id="workflows_read", responses=WorkflowSerializer, parameters=[PREFER_WAIT])
     def get(self, request: Request, workflow_id: uuid.UUID) -> Response:
-        workflow = find_workflow(request, workflow_id)
-        return _patient(request, Response(WorkflowSerializer(workflow).data), workflow_id)
+        data = WorkflowSerializer(find_workflow(request, workflow_id)).data
+        last_known.keep(request, workflow_id, data)
+        return _patient(request, Response(data), workflow_id)
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self._reading = ExitStack()
+        self._reading.enter_context(read_within(READ_SECONDS))
+        super().initial(request, *args, **kwargs)
 
-class WorkflowCancelView(APIView):
-    """Cancel a workflow."""
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, OUTAGE_ERRORS) and self.request.method == "GET":
+            stale = last_known.recall(self.request, self.kwargs["workflow_id"])
+            if stale is not None:
+                return Response(stale)
+        return super().handle_exception(exc)
 
-    @extend_schema(
-        operation_id="workflows_cancel",
-        request=None,
-        responses={200: WorkflowSerializer, (409, CONTENT_TYPE): problem("The workflow has ended already.")},
-    )
-    def post(self, request: Request, workflow_id: uuid.UUID) -> Response:
-        workflow = find_workflow(request, workflow_id)
-        try:
-            workflow_cancel(workflow.pk)
-        except AlreadyFinished as error:
-            raise Problem(409, "already_finished", f"The workflow has {workflow.status}: {error}.") from error
-        return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
+    def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
+        with suppress(*OUTAGE_ERRORS):
+            self._reading.close()
+        return super().finalize_response(*args, **kwargs)
 
 
 def submission_of(tenant: Tenant, data: dict[str, Any]) -> Submission:

@@ -25,6 +25,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "max_attempts": (1, 100),
     "base_backoff_seconds": (0.1, 3_600),
     "max_backoff_seconds": (0.1, 86_400),
+    "max_lost_workers": (1, 100),
     "quantum_tokens": (1, 100_000_000),
 }
 """The least and the most that each limit may be."""

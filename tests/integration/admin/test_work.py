@@ -21,6 +21,7 @@ LIMITS = {
     "max_attempts": "4",
     "base_backoff_seconds": "2.5",
     "max_backoff_seconds": "30",
+    "max_lost_workers": "3",
     "quantum_tokens": "5000",
 }
 
@@ -97,6 +98,7 @@ def test_an_unchanged_limit_of_another_person_is_not_overwritten(operator: Perso
         {"max_concurrent": "99999999999999999999"},
         {"step_timeout_seconds": "0"},
         {"max_attempts": "0"},
+        {"max_lost_workers": "0"},
         {"base_backoff_seconds": "0"},
         {"base_backoff_seconds": "nan"},
         {"base_backoff_seconds": "inf"},

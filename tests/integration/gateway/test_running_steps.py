@@ -134,7 +134,7 @@ def test_an_attempt_that_follows_another_buys_only_what_is_new(
 def test_calls_that_break_off_or_are_refused_are_accounted_for(
     worker: Worker, submit: Submit, simulator: RunningSimulator
 ) -> None:
-    """A broken one as an estimate, a refused one at nothing, and the step is tried again after each."""
+    """A broken one as an estimate, a refused one at nothing; the call is tried again after each."""
     simulator.fault(break_stream_after=2, count=1)
     simulator.fault(status=529, count=1)
     workflow = worker.run_all(submit("one_ask"))
@@ -147,8 +147,7 @@ def test_calls_that_break_off_or_are_refused_are_accounted_for(
         ("settled", "", False),
     ]
     assert list(LedgerEntry.objects.order_by("id").values_list("estimated", flat=True)) == [True, False]
-    codes = StepAttempt.objects.order_by("attempt").values_list("error_code", flat=True)
-    assert list(codes) == ["connection_error", "overloaded_error"]
+    assert not StepAttempt.objects.exists()
 
 
 def test_steps_in_parallel_add_up(worker: Worker, submit: Submit, simulator: RunningSimulator) -> None:

@@ -69,6 +69,8 @@ class Steps:
             "state": WorkflowState(WorkflowStatus.RUNNING, nodes),
             "index": None,
             "agent": "agent",
+            "attempts_before": 0,
+            "lost_workers": 0,
             "tier": "fast",
             "options": {},
             "seconds_left": 30.0,

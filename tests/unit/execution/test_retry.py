@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentplatform.execution.retry import Failure, RetryPolicy, retry_delay_seconds
+from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy, retry_delay_seconds
 
 POLICY = RetryPolicy(max_attempts=3, base_backoff_seconds=2.0, max_backoff_seconds=10.0)
 
@@ -46,3 +46,25 @@ def test_backoff_never_exceeds_its_cap() -> None:
         for attempt in (*range(1, 50), 1_500, 4_999)
     ]
     assert all(delay is not None and delay < 10 for delay in delays)
+
+
+@pytest.mark.parametrize(
+    ("code", "attempt", "lost_workers", "seconds_left", "delay"),
+    [
+        (WORKER_LOST, 1, 1, 100, 0.0),  # at once
+        (WORKER_LOST, 5, 2, 100, 0.0),  # what failed otherwise says nothing of that
+        (WORKER_LOST, 3, 3, 100, None),  # poison
+        (WORKER_LOST, 1, 1, 0, None),  # no time
+        ("busy", 4, 2, 100, 2.0),  # the second failure of its own, with its backoff
+        ("busy", 5, 2, 100, None),  # the third
+    ],
+)
+def test_lost_workers_are_counted_apart(
+    code: str, attempt: int, lost_workers: int, seconds_left: float, delay: float | None
+) -> None:
+    """A kill says little against a step, but not for ever."""
+    failure = Failure(code, "message", transient=True)
+    decided = retry_delay_seconds(
+        POLICY, failure, attempt=attempt, seconds_left=seconds_left, jitter=0.5, lost_workers=lost_workers
+    )
+    assert decided == delay

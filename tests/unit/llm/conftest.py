@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agentplatform.execution.deadlines import Deadline
+from agentplatform.execution.retry import RetryPolicy
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import Settlement, StartedCall, StepIdentity, StepJournal
 from agentplatform.llm.messages import ModelRequest
@@ -80,8 +81,8 @@ def provider(simulator: RunningSimulator, _provider: AnthropicModel) -> Anthropi
 
 @pytest.fixture
 def gateway(provider: AnthropicModel) -> Gateway:
-    """The door to models, with that provider."""
-    return Gateway({"anthropic": provider})
+    """The door to models, with that provider; it tries nothing again."""
+    return Gateway({"anthropic": provider}, blips=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from agentplatform.workflows.coordinator import (
     Ending,
     Expansion,
     IllegalEvent,
+    PauseRequested,
+    ResumeRequested,
     StepFailed,
     StepSucceeded,
     WorkflowState,
@@ -352,22 +354,100 @@ def test_a_cancelled_run_has_no_result_and_no_error() -> None:
     assert [run.counts(node) for node in "abcd"] == [{SUCCEEDED: 1}] + [{CANCELLED: 1}] * 3
 
 
-@pytest.mark.parametrize(
-    ("allow_partial", "status", "results"),
-    [(False, WorkflowStatus.FAILED, ()), (True, WorkflowStatus.PARTIAL, ("a",))],
-)
-def test_a_deadline_ends_a_run_with_what_it_may_show(
-    allow_partial: bool, status: WorkflowStatus, results: tuple[str, ...]
-) -> None:
-    """And says how to give it more."""
+@pytest.mark.parametrize("allow_partial", [False, True])
+def test_a_deadline_ends_a_run_with_what_there_is(allow_partial: bool) -> None:
+    """Whatever its definition says of dead steps; each missing part is named, and how to give it more time."""
     run = Run(replace(DIAMOND, allow_partial=allow_partial))
     run.succeed("a")
+    run.claim("b")
     ending = run.decide(DeadlinePassed()).ending
     assert ending is not None
-    assert (ending.status, ending.results) == (status, results)
+    assert (ending.status, ending.results) == (WorkflowStatus.PARTIAL, ("a",))
     assert ending.error is not None
     assert ending.error["code"] == "deadline_exceeded"
     assert "deadline_seconds" in ending.error["message"]
+    assert [note["step"] for note in ending.degradations] == ["b", "c", "d"]
+    assert ending.degradations[0] == {
+        "code": "step_missing",
+        "message": "Step 'b' has no output: the deadline came first.",
+        "step": "b",
+    }
+
+
+def test_a_deadline_before_any_output_is_a_failure() -> None:
+    """There is nothing to show."""
+    ending = Run(replace(DIAMOND, allow_partial=True)).decide(DeadlinePassed()).ending
+    assert ending is not None
+    assert (ending.status, ending.results, ending.degradations) == (WorkflowStatus.FAILED, (), ())
+
+
+def test_elements_that_the_deadline_cut_off_are_counted() -> None:
+    """Of a fan-out the note says how many are missing; skipped ones have notes of their own."""
+    run = Run(
+        define(spec("each", for_each="input.items", on_failure="skip"), spec("sum", "each")),
+        {"items": [1, 2, 3, 4]},
+    )
+    run.succeed("each")
+    run.fail("each")
+    ending = run.decide(DeadlinePassed()).ending
+    assert ending is not None
+    assert [note["message"] for note in ending.degradations] == [
+        "2 of 4 elements of step 'each' have no output: the deadline came first.",
+        "Step 'sum' has no output: the deadline came first.",
+    ]
+
+
+def test_a_step_that_the_deadline_broke_off_is_not_dead() -> None:
+    """Its worker tells of it before anybody has looked at the clock: the run ends as at its deadline."""
+    run = Run(DIAMOND)
+    run.succeed("a")
+    decision = run.fail("b", PASSING, seconds_left=0.0)
+    assert (decision.step, run.counts("b")) == (CANCELLED, {CANCELLED: 1})
+    assert decision.ending is not None
+    assert decision.ending.status is WorkflowStatus.PARTIAL
+    assert decision.ending.error is not None
+    assert decision.ending.error["code"] == "deadline_exceeded"
+    other = Run(DIAMOND)
+    assert other.fail("a", PERMANENT, seconds_left=0.0).step is DEAD
+
+
+def test_a_partial_end_by_a_dead_step_names_what_is_missing() -> None:
+    """The dead step, and what was cancelled with it."""
+    run = Run(replace(DIAMOND, allow_partial=True))
+    run.succeed("a")
+    ending = run.fail("b").ending
+    assert ending is not None
+    assert [note["message"] for note in ending.degradations] == [
+        f"Step '{key}' has no output: step 'b' gave up." for key in "bcd"
+    ]
+
+
+class TestPause:
+    """A paused run starts nothing, and loses nothing."""
+
+    def test_it_is_asked_for_once_and_again(self) -> None:
+        """The second time changes nothing."""
+        run = Run(DIAMOND)
+        assert run.decide(PauseRequested()) == Decision(status=WorkflowStatus.PAUSED)
+        assert run.decide(PauseRequested()) == Decision()
+        assert run.decide(ResumeRequested()) == Decision(status=WorkflowStatus.RUNNING)
+        assert run.decide(ResumeRequested()) == Decision()
+
+    def test_what_runs_ends_while_it_is_paused(self) -> None:
+        """Its successors are set free as ever; that none of them starts is the store's part."""
+        run = Run(DIAMOND)
+        run.claim("a")
+        run.decide(PauseRequested())
+        assert run.decide(StepSucceeded("a", None)).activate == ("b", "c")
+        assert run.state.status is WorkflowStatus.PAUSED
+
+    def test_a_held_run_is_not_resumed_by_hand(self) -> None:
+        """It waits for budget; but it can be paused."""
+        run = Run(DIAMOND)
+        run.state = replace(run.state, status=WorkflowStatus.HELD)
+        with pytest.raises(IllegalEvent, match="budget"):
+            run.decide(ResumeRequested())
+        assert run.decide(PauseRequested()).status is WorkflowStatus.PAUSED
 
 
 @pytest.mark.parametrize("how", [CancelRequested(), DeadlinePassed()])

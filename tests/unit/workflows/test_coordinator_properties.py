@@ -1,4 +1,4 @@
-"""The reducer under random orders, duplicates and crashes."""
+"""The reducer under random orders, duplicates, crashes, pauses and requeues."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from agentplatform.workflows.coordinator import (
     Decision,
     Event,
     IllegalEvent,
+    PauseRequested,
+    ResumeRequested,
     StepFailed,
     StepSucceeded,
     WorkflowState,
 )
 from agentplatform.workflows.definition import Definition, StepSpec
+from agentplatform.workflows.requeueing import GIVEN_UP, apply_requeue, decide_requeue
 from agentplatform.workflows.statuses import (
+    STEP_REQUEUE_TRANSITIONS,
     STEP_TRANSITIONS,
     WORKFLOW_TRANSITIONS,
     StepStatus,
     WorkflowStatus,
 )
 
-POLICY = RetryPolicy(max_attempts=3)
+POLICY = RetryPolicy(max_attempts=3, max_lost_workers=2)
 LOST = Failure("worker_lost", "lost", transient=True)
 
 
@@ -69,6 +73,7 @@ class Run(RuleBasedStateMachine):
         self.definition = definition
         self.steps: dict[tuple[str, int], StepStatus] = {}
         self.attempts: dict[tuple[str, int], int] = {}
+        self.lost: dict[tuple[str, int], int] = {}
         self.endings: list[WorkflowStatus] = []
         empty, decision = coordinator.plan(definition, {"items": items})
         self.state: WorkflowState = empty
@@ -77,7 +82,9 @@ class Run(RuleBasedStateMachine):
     # --- what the database does -------------------------------------------------------------------------
     def store(self, decision: Decision, step: tuple[str, int] | None = None) -> None:
         """Moves the steps as `workflows_apply` does; every move must be legal."""
+        before = self.state.status
         self.state = coordinator.apply(self.state, decision)
+        assert self.state.status in {before, *WORKFLOW_TRANSITIONS[before]}
         if step is not None and decision.step is not None:
             self.move(step, decision.step)
         for expansion in decision.expand:
@@ -88,7 +95,7 @@ class Run(RuleBasedStateMachine):
             if key[0] in decision.activate and self.steps[key] is StepStatus.BLOCKED:
                 self.move(key, StepStatus.READY)
         if decision.ending is not None:
-            assert decision.ending.status in WORKFLOW_TRANSITIONS[WorkflowStatus.RUNNING]
+            assert decision.ending.status in WORKFLOW_TRANSITIONS[before]
             self.endings.append(decision.ending.status)
             for key, status in list(self.steps.items()):
                 if not status.is_terminal:
@@ -105,7 +112,13 @@ class Run(RuleBasedStateMachine):
         self.store(coordinator.decide(self.definition, self.state, event), step)
 
     def has_ready(self) -> bool:
-        return bool(self.in_status(StepStatus.READY))
+        return bool(self.in_status(StepStatus.READY)) and self.state.status is WorkflowStatus.RUNNING
+
+    def has_given_up(self) -> bool:
+        return bool(self.in_status(*GIVEN_UP)) and self.state.status in (
+            WorkflowStatus.PARTIAL,
+            WorkflowStatus.FAILED,
+        )
 
     def has_running(self) -> bool:
         return bool(self.in_status(StepStatus.RUNNING))
@@ -141,6 +154,7 @@ class Run(RuleBasedStateMachine):
     @rule(data=st.data())
     def crash(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(self.in_status(StepStatus.RUNNING)))
+        self.lost[key] = self.lost.get(key, 0) + 1
         self.decide(self.failure(key, LOST, 0.0), key)
 
     @precondition(lambda self: bool(self.in_status(StepStatus.WAITING)))
@@ -162,6 +176,45 @@ class Run(RuleBasedStateMachine):
     def end_from_outside(self, event: Event) -> None:
         self.decide(event)
 
+    @precondition(is_open)
+    @rule(event=st.sampled_from([PauseRequested(), ResumeRequested()]))
+    def pause_or_resume(self, event: Event) -> None:
+        self.decide(event)
+        paused = isinstance(event, PauseRequested)
+        assert self.state.status is (WorkflowStatus.PAUSED if paused else WorkflowStatus.RUNNING)
+
+    @precondition(has_given_up)
+    @rule(data=st.data())
+    def requeue(self, data: st.DataObject) -> None:
+        """Every dead step, and some of the skipped ones."""
+        dead = self.in_status(StepStatus.DEAD)
+        skipped = self.in_status(StepStatus.SKIPPED)
+        chosen = dead + (data.draw(st.lists(st.sampled_from(skipped), unique=True)) if skipped else [])
+        if not chosen:
+            return
+        nodes: dict[str, int] = {}
+        for node, _ in chosen:
+            nodes[node] = nodes.get(node, 0) + 1
+        requeue = decide_requeue(self.definition, self.state, nodes)
+        assert WorkflowStatus.RUNNING in WORKFLOW_TRANSITIONS[self.state.status]
+        self.state = apply_requeue(self.state, requeue, nodes)
+        self.endings.clear()
+        for key in sorted(self.steps):
+            if key[0] in requeue.withdraw:
+                del self.steps[key]
+            elif key[0] in requeue.block or self.steps[key] is StepStatus.CANCELLED:
+                self.restart(key, StepStatus.BLOCKED)
+            elif key in chosen:
+                self.restart(key, StepStatus.READY)
+        for key in self.in_status(StepStatus.BLOCKED):
+            if key[0] in requeue.activate:
+                self.move(key, StepStatus.READY)
+
+    def restart(self, key: tuple[str, int], target: StepStatus) -> None:
+        assert target in STEP_REQUEUE_TRANSITIONS[self.steps[key]]
+        self.steps[key] = target
+        self.attempts[key] = self.lost[key] = 0
+
     @precondition(lambda self: not self.is_open())
     @rule(data=st.data())
     def late_news_changes_nothing(self, data: st.DataObject) -> None:
@@ -175,7 +228,9 @@ class Run(RuleBasedStateMachine):
             coordinator.decide(self.definition, self.state, event)
 
     def failure(self, key: tuple[str, int], failure: Failure, jitter: float) -> StepFailed:
-        return StepFailed(key[0], failure, self.attempts.get(key, 1), POLICY, 1e9, jitter)
+        return StepFailed(
+            key[0], failure, self.attempts.get(key, 1), POLICY, 1e9, jitter, self.lost.get(key, 0)
+        )
 
     # --- what must hold ---------------------------------------------------------------------------------
     @invariant()
@@ -208,7 +263,10 @@ class Run(RuleBasedStateMachine):
 
     @invariant()
     def no_step_is_tried_more_often_than_its_policy_says(self) -> None:
-        assert all(attempt <= POLICY.max_attempts for attempt in self.attempts.values())
+        for key, attempts in self.attempts.items():
+            lost = self.lost.get(key, 0)
+            assert lost <= POLICY.max_lost_workers
+            assert attempts - lost <= POLICY.max_attempts
 
     def teardown(self) -> None:
         """Left alone, every run ends."""
@@ -217,6 +275,8 @@ class Run(RuleBasedStateMachine):
         for _ in range(1_000):
             if self.endings:
                 return
+            if self.state.status is WorkflowStatus.PAUSED:
+                self.decide(ResumeRequested())
             for key in self.in_status(StepStatus.WAITING):
                 self.wake(key)
             for key in self.in_status(StepStatus.READY):

@@ -1,0 +1,238 @@
+"""Dead letters: filed in groups, requeued, discarded."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from agentplatform.workflows.coordinator import IllegalEvent
+from agentplatform.workflows.definition import INPUT, Definition, list_at
+from agentplatform.workflows.json_changes import changes_between
+from agentplatform.workflows.requeueing import decide_requeue
+from apps.database import call_function, to_jsonb
+from apps.workflows.encoding import requeue_to_json
+from apps.workflows.letters import DeadLetter, OperatorAction
+from apps.workflows.models import Step, Workflow
+from apps.workflows.operations import Actor, action_end, action_record
+from apps.workflows.selectors import RunState, definition_by_id, run_state
+from apps.workflows.services import DEFAULT_DEADLINE_SECONDS
+from apps.workflows.submissions import InvalidSubmission, check_input
+from apps.workflows.wake import wake
+
+MAX_LETTERS = 1_000
+"""How many letters one operation takes; asked again, it goes on with the rest."""
+
+FILED_WITHIN_SECONDS = 10
+"""For how long the hint of a letter may be under way before the sweep looks after it."""
+
+logger = logging.getLogger(__name__)
+
+
+class SeveralTenants(ValueError):
+    """An edited input is for the letters of one tenant: what it holds is nobody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequeueOptions:
+    """How letters are requeued.
+
+    `input` takes the place of their workflows' input. With `rate_per_minute` their steps start one after the other,
+    spread over time. An ended workflow has `deadline_seconds` from the start of its last step, or its queue's default.
+    """
+
+    input: Mapping[str, Any] | None = None
+    rate_per_minute: float | None = None
+    deadline_seconds: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the record; the input is told as its changes."""
+        return {"rate_per_minute": self.rate_per_minute, "deadline_seconds": self.deadline_seconds}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A letter that was not requeued, and what to do instead."""
+
+    letter_id: uuid.UUID
+    detail: str
+
+
+@dataclass(slots=True)
+class RequeueReport:
+    """What came of a requeue, or would in a dry run."""
+
+    matched: int = 0
+    requeued: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+    input_changes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    last_starts_in_seconds: float = 0.0
+    has_more: bool = False
+    operation_id: uuid.UUID | None = None
+
+
+def dead_letters_requeue(
+    actor: Actor,
+    chosen: QuerySet[DeadLetter],
+    options: RequeueOptions,
+    *,
+    asked: Mapping[str, Any],
+    dry_run: bool = False,
+) -> RequeueReport:
+    """Goes on from the steps of the open letters among `chosen`, the oldest first; a second time finds none open.
+
+    Outputs of earlier steps stay, settled calls are replayed, and costs add up. Each workflow is reopened in a
+    transaction of its own. Raises InvalidSubmission for an input that a workflow does not take, and SeveralTenants;
+    nothing has been changed then.
+    """
+    letters, has_more = _open(chosen)
+    report = RequeueReport(matched=len(letters), has_more=has_more)
+    if options.input is not None:
+        report.input_changes = _check_new_input(letters, options.input)
+    spacing = 60.0 / options.rate_per_minute if options.rate_per_minute else 0.0
+    delays = {letter.pk: number * spacing for number, letter in enumerate(letters)}
+    report.last_starts_in_seconds = max(delays.values(), default=0.0)
+    by_workflow: defaultdict[uuid.UUID, list[DeadLetter]] = defaultdict(list)
+    for letter in letters:
+        by_workflow[letter.workflow_id].append(letter)
+    if dry_run:
+        for workflow_id, of_workflow in by_workflow.items():
+            _try_requeue(workflow_id, of_workflow, report)
+        return report
+    told = {"asked": asked, **options.to_json(), "input_changes": report.input_changes}
+    action = action_record(actor, "dead_letters.requeue", told)
+    report.operation_id = action.pk
+    for workflow_id, of_workflow in by_workflow.items():
+        _requeue(workflow_id, of_workflow, delays, options, action, report)
+    refused = [{"id": str(refusal.letter_id), "detail": refusal.detail} for refusal in report.refused]
+    ids = [str(letter.pk) for letter in letters]
+    action_end(action, affected=report.requeued, outcome={"letters": ids, "refused": refused})
+    wake.dispatcher()
+    return report
+
+
+def dead_letters_discard(
+    actor: Actor, chosen: QuerySet[DeadLetter], *, reason: str, asked: Mapping[str, Any]
+) -> OperatorAction:
+    """Closes the open letters among `chosen` for good; their workflows stay as they ended. Returns the record."""
+    letters, has_more = _open(chosen)
+    with transaction.atomic():
+        action = action_record(actor, "dead_letters.discard", {"asked": asked, "reason": reason})
+        still_open = DeadLetter.objects.filter(
+            pk__in=[letter.pk for letter in letters], status=DeadLetter.Status.OPEN
+        )
+        count = still_open.update(
+            status=DeadLetter.Status.DISCARDED, resolved_at=Now(), resolution=reason, operation=action
+        )
+        ids = [str(letter.pk) for letter in letters]
+        action_end(action, affected=count, outcome={"letters": ids, "has_more": has_more})
+    return action
+
+
+def dead_letters_file(letter_ids: Sequence[uuid.UUID]) -> int:
+    """Counts letters in their groups, each once, and tells of groups that are new or come again; returns of how many."""
+    groups = call_function("workflows_file_letters", [list(letter_ids)], ["uuid[]"])
+    for fingerprint, letters, sample in groups:
+        logger.warning(
+            "dead letters of fingerprint %s: %d so far, the latest is %s", fingerprint, letters, sample
+        )
+    return len(groups)
+
+
+def dead_letters_sweep() -> int:
+    """Files the letters whose hint was lost; returns how many it found."""
+    since = Now() - timedelta(seconds=FILED_WITHIN_SECONDS)
+    unfiled = DeadLetter.objects.filter(filed_at=None, created_at__lt=since).order_by("created_at")
+    ids = list(unfiled.values_list("pk", flat=True)[:MAX_LETTERS])
+    if ids:
+        dead_letters_file(ids)
+    return len(ids)
+
+
+def _open(chosen: QuerySet[DeadLetter]) -> tuple[list[DeadLetter], bool]:
+    letters = list(chosen.filter(status=DeadLetter.Status.OPEN).order_by("pk")[: MAX_LETTERS + 1])
+    return letters[:MAX_LETTERS], len(letters) > MAX_LETTERS
+
+
+def _requeue(
+    workflow_id: uuid.UUID,
+    letters: Sequence[DeadLetter],
+    delays: Mapping[uuid.UUID, float],
+    options: RequeueOptions,
+    action: OperatorAction,
+    report: RequeueReport,
+) -> None:
+    with transaction.atomic():
+        workflow = Workflow.objects.select_for_update(no_key=True).get(pk=workflow_id)
+        ids = [letter.pk for letter in letters]
+        # Another requeue may have come first: what it has taken is not taken twice.
+        letters = list(DeadLetter.objects.filter(pk__in=ids, status=DeadLetter.Status.OPEN).order_by("pk"))
+        decision = _try_requeue(workflow_id, letters, report) if letters else None
+        if decision is None:
+            return
+        lasting = options.deadline_seconds or DEFAULT_DEADLINE_SECONDS[workflow.queue_id]
+        steps = [{"id": letter.step_id, "delay_seconds": delays[letter.pk]} for letter in letters]
+        arguments = [
+            workflow_id,
+            to_jsonb(decision),
+            to_jsonb(steps),
+            lasting + max(delays[letter.pk] for letter in letters),
+            to_jsonb(options.input) if options.input is not None else None,
+            action.pk,
+        ]
+        call_function("workflows_requeue", arguments, ["uuid", "jsonb", "jsonb", "float", "jsonb", "uuid"])
+    wake.events(str(workflow_id))
+
+
+def _try_requeue(
+    workflow_id: uuid.UUID, letters: Sequence[DeadLetter], report: RequeueReport
+) -> dict[str, Any] | None:
+    """The decision, noted in the report; None where it is refused."""
+    run = run_state(workflow_id)
+    nodes = Counter(
+        Step.objects.filter(pk__in=[letter.step_id for letter in letters]).values_list("node", flat=True)
+    )
+    try:
+        requeue = decide_requeue(run.definition, run.state, nodes)
+    except IllegalEvent as error:
+        report.refused += [Refusal(letter.pk, f"Not requeued: {error}.") for letter in letters]
+        return None
+    report.requeued += len(letters)
+    return requeue_to_json(requeue)
+
+
+def _check_new_input(
+    letters: Sequence[DeadLetter], new_input: Mapping[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    """By workflow, what the new input changes of the old; raises unless all of them take it."""
+    if len({letter.tenant_id for letter in letters}) > 1:
+        raise SeveralTenants(
+            "an edited input is for the letters of one tenant; requeue each tenant's by itself"
+        )
+    changes = {}
+    ids = {letter.workflow_id for letter in letters}
+    for workflow in Workflow.objects.filter(pk__in=ids).select_related("tenant").order_by("pk"):
+        definition = definition_by_id(workflow.definition_id)
+        check_input(definition, new_input, workflow.tenant)
+        _check_fan_outs(definition, run_state(workflow.pk), new_input)
+        differing = changes_between(workflow.input, new_input)
+        changes[str(workflow.pk)] = [change.to_json() for change in differing]
+    return changes
+
+
+def _check_fan_outs(definition: Definition, run: RunState, new_input: Mapping[str, Any]) -> None:
+    """A list that steps were made for keeps its length: each of them has its element."""
+    for spec in definition.steps:
+        source, *path = (spec.for_each or "").split(".")
+        total = run.state.nodes[spec.key].total
+        if source == INPUT and total is not None and len(list_at(path, new_input)) != total:
+            message = f"The step '{spec.key}' has run over {total} elements; the list must keep its length."
+            raise InvalidSubmission([((INPUT, *path), message)])
