@@ -77,7 +77,7 @@ class Storm:
         self.product = product
         self.random = random.Random(seed)
         self.lost: list[tuple[datetime, uuid.UUID, int]] = []
-        self.kills = 0
+        self.killed: set[int] = set()
 
     def kill_worker(self, name: str) -> None:
         """SIGKILL, with a note of what it was running."""
@@ -88,7 +88,7 @@ class Storm:
         )
         self.product.stack.kill(name, signal.SIGKILL)
         self.lost += rows
-        self.kills += 1
+        self.killed.add(pid)
 
     def recovery_seconds(self) -> list[float]:
         """For each attempt that was killed: how long until the next one of its step started."""
