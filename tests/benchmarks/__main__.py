@@ -1,7 +1,6 @@
 """`make bench`: measures everything that the documentation claims, prints a table, writes benchmarks/results.json.
 
-`python -m tests.benchmarks [throughput] [latency] [first_token] [streams] [memory]` measures a part. The servers are those of DATABASE_URL,
-BROKER_URL and REDIS_URL; the product's processes and the peers run on them in turn.
+`python -m tests.benchmarks PART …` measures some of the parts named in ALL. The servers are those of DATABASE_URL, BROKER_URL and REDIS_URL; the product's processes and the peers run on them in turn.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from config.stack.stack import Stack
 from tests.benchmarks.results import Result, show
 from tests.integration.stack.launching import free_ports
 
-ALL = ("throughput", "latency", "first_token", "streams", "memory")
+ALL = ("throughput", "latency", "first_token", "streams", "memory", "neighbours", "volume")
 PROCFILE = Path(__file__).with_name("Procfile")
 
 
