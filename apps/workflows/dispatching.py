@@ -89,7 +89,7 @@ def _hints(rows: Iterable[Any]) -> list[Hint]:
 
 _LOST = Failure(
     WORKER_LOST,
-    "The worker of this attempt was lost (killed, or cut off); the step is tried again by itself.",
+    "The worker of this attempt was lost: it was killed, or cut off from the database.",
     transient=True,
 )
 _TIMED_OUT = Failure(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -112,3 +114,23 @@ class Gather:
 
     def run(self, step: StepContext) -> Any:
         return dict(step.needs)
+
+
+@registry.agent("kill_worker")
+class KillWorker:
+    """Kills the process that runs it, unless `input.kill` is false."""
+
+    def run(self, step: StepContext) -> Any:
+        if step.input.get("kill", True):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"survived": True}
+
+
+@registry.agent("sleep_on_first_attempts")
+class SleepOnFirstAttempts:
+    """Sleeps for `options.seconds` on its first `options.times` attempts, which nobody can break off."""
+
+    def run(self, step: StepContext) -> Any:
+        if step.attempt <= int(step.options["times"]):
+            time.sleep(float(step.options["seconds"]))
+        return {"attempt": step.attempt}

@@ -141,3 +141,66 @@ narrow = registry.define(
         result="seen",
     )
 )
+noop_then_ask = registry.define(
+    Definition(
+        type="noop_then_ask",
+        title="Nothing, then a question",
+        description="A step that has an output at once, and one that asks a model.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(key="first", agent="noop"),
+            StepSpec(key="second", agent="ask", needs=("first",), tier=Tier.FAST),
+        ),
+        result="second",
+    )
+)
+poison = registry.define(
+    Definition(
+        type="poison",
+        title="Poison",
+        description="Its second step kills the worker that runs it, as long as the input says so.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(key="first", agent="ask", tier=Tier.FAST),
+            StepSpec(key="second", agent="kill_worker", needs=("first",)),
+        ),
+        result="second",
+    )
+)
+slow_once = registry.define(
+    Definition(
+        type="slow_once",
+        title="Slow once",
+        description="A step that sleeps past its time limit on its first attempt.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(
+                key="slow",
+                agent="sleep_on_first_attempts",
+                options={"times": 1, "seconds": 60},
+                timeout_seconds=2,
+            ),
+        ),
+        result="slow",
+    )
+)
+always_slow = registry.define(
+    Definition(
+        type="always_slow",
+        title="Always slow",
+        description="A step that sleeps past its time limit and may be skipped.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(
+                key="slow",
+                agent="sleep_on_first_attempts",
+                options={"times": 9, "seconds": 600},
+                timeout_seconds=2,
+                max_attempts=1,
+                on_failure="skip",
+            ),
+            StepSpec(key="last", agent="noop", needs=("slow",)),
+        ),
+        result="last",
+    )
+)

@@ -1,6 +1,7 @@
 """Admin pages of runs and what they run on. Tenants are here again, with what they run and spend."""
 
 from apps.workflows.admin import (
+    dead_letters,
     definitions,
     feedback,
     processes,
@@ -11,4 +12,14 @@ from apps.workflows.admin import (
     workflows,
 )
 
-__all__ = ["definitions", "feedback", "processes", "queues", "steps", "task_results", "tenants", "workflows"]
+__all__ = [
+    "dead_letters",
+    "definitions",
+    "feedback",
+    "processes",
+    "queues",
+    "steps",
+    "task_results",
+    "tenants",
+    "workflows",
+]

@@ -41,7 +41,7 @@ STEP_STATUSES = {
     "dead": "danger",
     "cancelled": "",
 }
-OUTCOMES = {"failed": "danger", "lost": "danger", "cancelled": ""}
+OUTCOMES = {"failed": "danger", "lost": "danger", "timed_out": "danger", "cancelled": ""}
 
 
 def tables_of(workflow: Workflow) -> list[Table]:

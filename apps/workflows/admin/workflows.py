@@ -1,19 +1,17 @@
-"""Runs: search, look into, cancel."""
+"""Runs: search, look into, intervene."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
-from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.contrib import admin
+from django.db.models import Q
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html_join
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import display
 
 from apps.console.display import (
     NOTHING,
@@ -28,13 +26,12 @@ from apps.console.display import (
     status_label,
 )
 from apps.console.filters import IdDayFilter
-from apps.console.operations import Operation, is_confirmed, operation_page, selection
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
 from apps.workflows.admin.filters import StatusFilter, TypeFilter
+from apps.workflows.admin.interventions import InterventionsAdmin
 from apps.workflows.admin.step_tables import tables_of
 from apps.workflows.models import Step, Workflow
-from apps.workflows.services import AlreadyFinished, workflow_cancel
 
 STATUSES = {
     "running": "info",
@@ -45,14 +42,10 @@ STATUSES = {
     "failed": "danger",
     "cancelled": "",
 }
-CANCELLING = (
-    "Its unfinished steps are cancelled and calls in flight are broken off; what they cost so far is paid. "
-    "A cancelled workflow cannot be taken up again."
-)
 
 
 @admin.register(Workflow)
-class WorkflowAdmin(ReadOnlyAdmin):
+class WorkflowAdmin(InterventionsAdmin, ReadOnlyAdmin):
     """Runs, newest first. The search takes the id of a run, its beginning, or the id of a step or Celery task."""
 
     list_display = ("short_id", "type", "tenant", "state", "queue", "created_at", "took", "cost", "degraded")
@@ -71,8 +64,6 @@ class WorkflowAdmin(ReadOnlyAdmin):
     search_help_text = "Id of a workflow, step or task, or its start"
     ordering = ("-id",)
     sortable_by = ()
-    actions = ("cancel_selected",)
-    actions_detail = ("cancel",)
     fieldsets = (
         (
             None,
@@ -179,61 +170,3 @@ class WorkflowAdmin(ReadOnlyAdmin):
     def submitted_with(self, workflow: Workflow) -> str:
         key = workflow.api_key
         return NOTHING if key is None else link(str(key), "tenants_apikey_change", key.pk)
-
-    # --- Cancelling ----------------------------------------------------------------------------------------
-
-    def has_cancel_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, "cancel_workflow")
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """A run that has ended cannot be cancelled."""
-        workflow = self.get_object(request, str(object_id))
-        if workflow is None or workflow.finished_at is not None:
-            return []
-        return list(super().get_actions_detail(request, object_id))
-
-    @action(
-        description="Cancel",
-        url_path="cancel",
-        permissions=["cancel"],
-        icon="cancel",
-        variant=ActionVariant.DANGER,
-    )
-    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        workflow = self.find(request, object_id)
-        return self._cancel(request, [workflow], self.detail_url(workflow), [])
-
-    @action(description="Cancel", permissions=["cancel"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Workflow]) -> HttpResponse:
-        return self._cancel(request, list(queryset), request.get_full_path(), selection(request, queryset))
-
-    def _cancel(
-        self, request: HttpRequest, workflows: list[Workflow], back: str, hidden: list[tuple[str, str]]
-    ) -> HttpResponse:
-        if is_confirmed(request):
-            cancelled = [workflow for workflow in workflows if self._cancel_one(request, workflow)]
-            ended_before = len(workflows) - len(cancelled)
-            if cancelled:
-                messages.success(request, f"{len(cancelled)} cancelled.")
-            if ended_before:
-                messages.warning(request, f"{ended_before} had ended already; nothing was changed.")
-            return HttpResponseRedirect(back)
-        operation = Operation(
-            title="Cancel this workflow?" if len(workflows) == 1 else f"Cancel {len(workflows)} workflows?",
-            explanation=CANCELLING,
-            submit="Cancel workflow" if len(workflows) == 1 else "Cancel workflows",
-            back_url=back,
-            objects=[f"{item.pk}, {item.definition.type} of {item.tenant.name}" for item in workflows],
-            hidden=hidden,
-            is_dangerous=True,
-        )
-        return operation_page(self, request, operation)
-
-    def _cancel_one(self, request: HttpRequest, workflow: Workflow) -> bool:
-        # Not in a transaction with the log: its wake-ups must come after its commit.
-        try:
-            workflow_cancel(workflow.pk)
-        except AlreadyFinished:
-            return False
-        self.record(request, workflow, f"Cancelled: status {workflow.status} → cancelled")
-        return True

@@ -16,6 +16,7 @@ from apps.gateway.models import Call
 from apps.knowledge.models import Document
 from apps.tenants.models import ApiKey, Tenant, TenantTier, User
 from apps.tenants.services import api_key_issue
+from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
 from apps.workflows.models import Heartbeat, QueueConfig, Step, Workflow, WorkflowDefinition
 from tests.integration.admin.conftest import Person, change_url, list_url, logged, operation_url
 
@@ -31,6 +32,9 @@ READABLE = (
     WorkflowDefinition,
     QueueConfig,
     Heartbeat,
+    DeadLetter,
+    DeadLetterGroup,
+    OperatorAction,
 )
 
 
@@ -64,6 +68,8 @@ def test_who_only_reads_sees_no_buttons_and_is_refused_what_they_do(
         (api_key, "rotate"),
         (api_key, "revoke"),
         (workflow, "cancel"),
+        (workflow, "pause"),
+        (workflow, "resume"),
     ]
     for obj, operation in forged:
         assert operation_url(obj, operation) not in person.page(change_url(obj))
@@ -77,6 +83,8 @@ def test_who_only_reads_sees_no_buttons_and_is_refused_what_they_do(
         (Tenant, "reactivate_selected", tenant),
         (ApiKey, "revoke_selected", api_key),
         (Workflow, "cancel_selected", workflow),
+        (Workflow, "pause_selected", workflow),
+        (Workflow, "resume_selected", workflow),
     ):
         fields = {"action": action, "confirmed": "1", "reason": "forged", ACTION_CHECKBOX_NAME: str(obj.pk)}
         assert person.client.post(list_url(model), fields).status_code == 403, action

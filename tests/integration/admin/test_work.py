@@ -41,6 +41,23 @@ def test_a_run_is_cancelled_by_the_coordinator(operator: Person, submit: Callabl
     assert len(logged(workflow)) == 1
 
 
+def test_a_run_is_paused_and_resumed(operator: Person, submit: Callable[..., Workflow]) -> None:
+    """Each with its own button, where there is something to do; both are logged."""
+    workflow = submit("ten_noops")
+    html = operator.page(change_url(workflow))
+    assert operation_url(workflow, "pause") in html
+    assert operation_url(workflow, "resume") not in html
+    assert operator.confirm(operation_url(workflow, "pause")).status_code == 302
+    assert Step.objects.get(workflow=workflow, node="step_0").waiting_for == "resume"
+    html = operator.page(change_url(workflow))
+    assert operation_url(workflow, "pause") not in html
+    assert operation_url(workflow, "resume") in html
+    operator.confirm(operation_url(workflow, "resume"))
+    workflow.refresh_from_db()
+    assert workflow.status == "running"
+    assert logged(workflow) == ["Paused: status running → paused", "Resumed: status paused → running"]
+
+
 def test_only_the_chosen_runs_are_cancelled(operator: Person, submit: Callable[..., Workflow]) -> None:
     """The list's action asks first; 'all that match' is not an answer to which."""
     chosen, other = submit("ten_noops"), submit("ten_noops")
