@@ -14,7 +14,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from apps.database import OUTAGE_ERRORS, release_connection
+from apps.database import OUTAGE_ERRORS, is_conflict, release_connection
 from apps.workflows import dispatching
 from apps.workflows.heartbeat import heartbeat_remove, heartbeat_write
 from apps.workflows.wake import DISPATCHER_CHANNEL
@@ -58,6 +58,9 @@ class Dispatcher:
                 self._woken.clear()
                 self._round()
             except OUTAGE_ERRORS as error:
+                if is_conflict(error):
+                    logger.warning("a round was in the way of another transaction; it is made again")
+                    continue
                 # Workers could not renew their leases either: nothing is taken from them until they had time to.
                 self._reap_from = time.monotonic() + OUTAGE_GRACE_SECONDS
                 logger.warning("the database does not answer (%s)", type(error).__name__)

@@ -27,6 +27,11 @@ WORK: tuple[tuple[str, dict[str, Any]], ...] = (
 PRIORITIES = ("interactive", "standard", "batch")
 RECOVERY_SECONDS = 20.0
 
+_UNFINISHED_STEPS = """
+    SELECT s.queue_id, s.node, s.status, s.waiting_for, s.attempt, s.run_at - now(), s.lease_expires_at - now()
+    FROM workflows_step s JOIN workflows_workflow w ON w.id = s.workflow_id
+    WHERE w.finished_at IS NULL AND s.status IN ('ready', 'dispatched', 'running', 'waiting') LIMIT 20"""
+
 
 class Load(threading.Thread):
     """Submits workflows of all kinds, one every `pause_seconds`, each until it is accepted, once."""
@@ -127,10 +132,14 @@ def storm(product: Product, seed: int, *, pause_seconds: float = 0.3) -> Iterato
     assert slowest <= RECOVERY_SECONDS, f"an attempt was taken up again only after {slowest:.1f} s"
 
 
-def everything_ended(product: Product, accepted: list[str], seconds: float = 120) -> None:
+def everything_ended(product: Product, accepted: list[str], seconds: float = 420) -> None:
     """Every accepted workflow is there and ends, and fails only where workers were killed under one of its steps."""
+    # A step of the batch queue waits for half a minute before its second attempt, and longer before each after that.
     unfinished = "SELECT count(*) FROM workflows_workflow WHERE finished_at IS NULL"
-    eventually(lambda: product.query(unfinished) == [(0,)], seconds, "workflows do not end")
+    try:
+        eventually(lambda: product.query(unfinished) == [(0,)], seconds, "workflows do not end")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {product.query(_UNFINISHED_STEPS)}") from None
     ended = product.query(
         "SELECT count(*) FROM workflows_workflow WHERE id = ANY(%s::uuid[]) AND finished_at IS NOT NULL",
         accepted,
