@@ -24,7 +24,8 @@ OUTAGE_ERRORS = (OperationalError, InterfaceError)
 
 def is_conflict(error: Exception) -> bool:
     """Whether two transactions were in each other's way (a deadlock): Django calls it by an outage's name."""
-    return isinstance(error.__cause__, psycopg.errors.TransactionRollback)
+    conflicts = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+    return isinstance(error.__cause__, conflicts)
 
 
 _RETRY_CAP_SECONDS = 2.0
