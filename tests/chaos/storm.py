@@ -81,7 +81,8 @@ class Storm:
     def __init__(self, product: Product, seed: int) -> None:
         self.product = product
         self.random = random.Random(seed)
-        self.lost: list[tuple[datetime, uuid.UUID, int]] = []
+        self.lost: list[tuple[str, datetime, uuid.UUID, int]] = []
+        self.kills: dict[str, list[datetime]] = {}
         self.killed: set[int] = set()
 
     def kill_worker(self, name: str) -> None:
@@ -92,13 +93,17 @@ class Storm:
             f"%:{pid}:%",
         )
         self.product.stack.kill(name, signal.SIGKILL)
-        self.lost += rows
+        self.lost += [(name, *row) for row in rows]
+        self.kills.setdefault(name, []).extend(self.product.query("SELECT now()")[0])
         self.killed.add(pid)
 
     def recovery_seconds(self) -> list[float]:
-        """For each attempt that was killed: how long until the next one of its step started."""
+        """For each attempt that was killed: how long until the next one of its step started.
+
+        Counted from the last time that the queue's worker was killed before: until then nobody could start it.
+        """
         found = []
-        for killed_at, step_id, attempt in self.lost:
+        for name, _, step_id, attempt in self.lost:
             starts = self.product.query(
                 """
                 SELECT started_at FROM workflows_stepattempt WHERE step_id = %(step)s AND attempt = %(next)s
@@ -107,7 +112,9 @@ class Storm:
                 {"step": step_id, "next": attempt + 1},
             )
             # Without a next attempt, the worker had finished this one just before it was killed.
-            found += [(started_at - killed_at).total_seconds() for (started_at,) in starts[:1]]
+            for (started_at,) in starts[:1]:
+                last_kill = max(killed_at for killed_at in self.kills[name] if killed_at < started_at)
+                found.append((started_at - last_kill).total_seconds())
         return found
 
 
