@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make requirements" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test check lint chaos bench bench-retrieval requirements clean
+.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ check: lint ## everything CI checks: lint, missing migrations, tests
 
 chaos: setup-dev ## break everything, for long (the short version is part of make test)
 	@CHAOS=long $(WITH_SERVERS) python -m pytest tests/chaos $(ARGS)
+
+test-pgbouncer: setup-dev ## the core tests through PgBouncer in transaction mode (needs the program pgbouncer)
+	@$(WITH_SERVERS) python -m tests.pgbouncer python -m pytest tests/integration/workflows tests/integration/gateway \
+		tests/integration/budgets tests/integration/knowledge tests/integration/api $(ARGS)
 
 bench: setup-dev ## measure, print a table, write benchmarks/results.json
 	@$(WITH_SERVERS) python -m tests.benchmarks $(ARGS)

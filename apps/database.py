@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import orjson
+import psycopg
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,13 @@ T = TypeVar("T")
 
 OUTAGE_ERRORS = (OperationalError, InterfaceError)
 """What Django raises when the database cannot be reached, or went away in mid-statement."""
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether two transactions were in each other's way (a deadlock): Django calls it by an outage's name."""
+    conflicts = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+    return isinstance(error.__cause__, conflicts)
+
 
 _RETRY_CAP_SECONDS = 2.0
 # A backslash that is itself escaped begins no escape, so pairs of them are passed over.

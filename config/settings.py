@@ -55,6 +55,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "apps.api.middleware.StaticFilesMiddleware",
+    "apps.api.middleware.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "apps.api.middleware.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

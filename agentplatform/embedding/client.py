@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import httpx2
 import orjson
 
 from agentplatform.embedding.vectors import MODEL_NAME, Purpose, Vector
+from agentplatform.execution.circuit import CircuitBreaker, CircuitOpen, CircuitPolicy, LocalCircuits
 
 BYPASS_SECONDS = 2.0
-"""After a time-out no question is asked for this long, so that an embedder that hangs costs one, not one each."""
+BYPASS = CircuitPolicy(failures=1, open_seconds=BYPASS_SECONDS, probe_seconds=5.0)
+"""One that hangs costs one time-out, not one each. One that is not there refuses at once, which costs nothing."""
 CONNECT_TIMEOUT_SECONDS = 0.5
 QUESTION_TIMEOUT_SECONDS = 2.0
 PASSAGES_TIMEOUT_SECONDS = 60.0
@@ -22,6 +23,10 @@ class EmbedderUnavailable(Exception):
     """There are no vectors now; go on without them, or try again in a few seconds."""
 
 
+class EmbedderTimeout(EmbedderUnavailable):
+    """It has let somebody wait in vain."""
+
+
 class EmbedderClient:
     """Asks the embedder at a Unix socket. One per process, shared by its threads."""
 
@@ -29,20 +34,15 @@ class EmbedderClient:
         self._client = httpx2.Client(
             transport=httpx2.HTTPTransport(uds=socket_path), base_url=_ADDRESS, trust_env=False
         )
-        self._asks_again_at = 0.0
+        self._circuit = CircuitBreaker(LocalCircuits(), BYPASS)
 
     def embed_question(self, text: str) -> Vector:
         """The vector of a text that somebody waits for. Raises EmbedderUnavailable, at once while bypassed."""
-        if time.monotonic() < self._asks_again_at:
-            raise EmbedderUnavailable("it has just let somebody wait in vain")
-        started = time.monotonic()
         try:
-            return self._embed([text], Purpose.QUESTION, QUESTION_TIMEOUT_SECONDS)[0]
-        except EmbedderUnavailable:
-            # One that is not there refuses at once, and is found again as soon as it is back.
-            if time.monotonic() - started >= CONNECT_TIMEOUT_SECONDS:
-                self._asks_again_at = time.monotonic() + BYPASS_SECONDS
-            raise
+            with self._circuit.guard("embedder", trips=lambda error: isinstance(error, EmbedderTimeout)):
+                return self._embed([text], Purpose.QUESTION, QUESTION_TIMEOUT_SECONDS)[0]
+        except CircuitOpen as error:
+            raise EmbedderUnavailable(str(error)) from None
 
     def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
         """Vectors of at most 256 texts, in order; questions go first. Raises EmbedderUnavailable."""
@@ -61,6 +61,8 @@ class EmbedderClient:
         timeout = httpx2.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         try:
             reply = self._client.post("/embed", content=body, timeout=timeout)
+        except httpx2.TimeoutException:
+            raise EmbedderTimeout(f"no answer within {timeout_seconds:g} s") from None
         except httpx2.HTTPError as error:
             raise EmbedderUnavailable(type(error).__name__) from None
         if reply.status_code != 200:

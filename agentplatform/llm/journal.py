@@ -91,7 +91,7 @@ class StepJournal:
     """The calls of one attempt of a step, over those that earlier attempts have settled.
 
     The settlement of the last call is kept back (`pending`) to be written in the transaction that finishes the
-    step; it is written at once before another call is started.
+    step; it is written at once before another call is started. `tokens` is what the attempt's own calls have used.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class StepJournal:
     ) -> None:
         self.step = step
         self.pending: list[Settlement] = []
+        self.tokens = 0
         self._store = store
         self._next_ordinal = 0
         self._settled = {(entry["ordinal"], entry["request_hash"]): entry["response"] for entry in settled}
@@ -122,6 +123,7 @@ class StepJournal:
     def settle(self, settlement: Settlement) -> None:
         """Keeps the settlement to be written with the step's end, or before its next call."""
         self.pending.append(settlement)
+        self.tokens += settlement.usage.total_input_tokens + settlement.usage.output_tokens
 
     def flush(self) -> None:
         """Writes what is pending, durably."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from apps.api.errors import Problem
+from apps.api.rate_limits import count_request
 from apps.tenants.models import ApiKey, Tenant
 from apps.tenants.selectors import api_key_by_plaintext
 
@@ -29,11 +31,13 @@ def principal_of(request: Request) -> Principal:
     return cast(Principal, request.auth)
 
 
-def authenticate_header(header: str) -> Principal | None:
-    """The principal of an Authorization header; None without one.
+def authenticate(request: HttpRequest) -> Principal | None:
+    """The principal of a request's Authorization header; None without one. A tenant's request is counted.
 
-    Raises AuthenticationFailed for a key that is not usable, and a 403 Problem for a suspended tenant.
+    Raises AuthenticationFailed for a key that is not usable, a 403 Problem for a suspended tenant, and a 429 Problem
+    for one that has sent as many requests as it may.
     """
+    header = request.headers.get("Authorization", "")
     if not header:
         return None
     scheme, _, plaintext = header.partition(" ")
@@ -48,6 +52,8 @@ def authenticate_header(header: str) -> Principal | None:
             "tenant_suspended",
             "This tenant is suspended; its work waits. Ask your operator to reactivate it.",
         )
+    if api_key.tenant is not None:
+        count_request(request, api_key.tenant)
     return Principal(api_key, api_key.tenant)
 
 
@@ -55,7 +61,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>`; views find the principal with `principal_of`."""
 
     def authenticate(self, request: Request) -> tuple[Principal, Principal] | None:
-        principal = authenticate_header(request.headers.get("Authorization", ""))
+        principal = authenticate(request._request)
         return None if principal is None else (principal, principal)
 
     def authenticate_header(self, request: Request) -> str:

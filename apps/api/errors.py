@@ -41,12 +41,19 @@ class Problem(exceptions.APIException):
     """An error of the API: `code` is stable, `detail` says what to do."""
 
     def __init__(
-        self, status_code: int, code: str, detail: str, *, errors: Sequence[FieldError] = ()
+        self,
+        status_code: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail, code)
         self.status_code = status_code
         self.problem_code = code
         self.errors = list(errors)
+        self.headers = dict(headers or {})
 
     @property
     def document(self) -> dict[str, Any]:
@@ -85,6 +92,8 @@ def problem_json(problem: Problem) -> JsonResponse:
 
 
 def _headers(problem: Problem) -> dict[str, str]:
+    if problem.headers:
+        return dict(problem.headers)
     match problem.status_code:
         case status.HTTP_401_UNAUTHORIZED:
             return {"WWW-Authenticate": 'Bearer realm="agentplatform"'}

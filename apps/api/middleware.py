@@ -1,4 +1,4 @@
-"""Django's CommonMiddleware, for clients that send more than GET; WhiteNoise, for requests that wait."""
+"""Django's CommonMiddleware, for clients that send more than GET; WhiteNoise, for requests that wait; rate limits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
 from django.middleware import common
 from whitenoise import middleware as whitenoise
+
+from apps.api.rate_limits import add_headers
 
 
 class _Redirect(HttpResponsePermanentRedirect):
@@ -45,3 +47,28 @@ class StaticFilesMiddleware(whitenoise.WhiteNoiseMiddleware):
         if found is not None:
             return await sync_to_async(self.serve)(found, request)
         return await self.get_response(request)
+
+
+class RateLimitMiddleware:
+    """Says in every answer to a tenant's request how many more it may send."""
+
+    async_capable = True
+    sync_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._answer(request)
+        response: HttpResponseBase = self.get_response(request)
+        add_headers(request, response)
+        return response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = await self.get_response(request)
+        add_headers(request, response)
+        return response

@@ -17,6 +17,7 @@ _DESCRIPTIONS = {
     "404": "There is no such thing, or it is another tenant's.",
     "413": "The body is larger than is read.",
     "415": "The body is not application/json.",
+    "429": "The tenant has sent as many requests as it may; try again after Retry-After.",
     "503": "The database does not answer; try again after Retry-After.",
 }
 _EVENTS = "/api/v1/workflows/{workflow_id}/events/"
@@ -58,7 +59,7 @@ def describe(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _problems_of(path: str, operation: Mapping[str, Any]) -> Iterator[str]:
-    yield from ("401", "403", "503")
+    yield from ("401", "403", "429", "503")
     if "requestBody" in operation:
         yield from ("400", "413", "415")
     if any(parameter["in"] != "path" for parameter in operation.get("parameters", ())):

@@ -17,8 +17,16 @@ def added(form: forms.ModelForm[Any]) -> str:
     return "Added: " + ", ".join(facts)
 
 
-def changed(form: forms.ModelForm[Any]) -> str:
-    """Every field that was changed, with what it was and what it is."""
+def changed(form: forms.ModelForm[Any], formsets: Iterable[Any] = ()) -> str:
+    """Every field that was changed, with what it was and what it is; also those of what belongs to the object."""
+    facts = _changes(form)
+    for formset in formsets:
+        for one in formset.forms:
+            facts += [f"{one.instance} {fact}" for fact in _changes(one)]
+    return "Changed: " + ", ".join(facts) if facts else "Saved without a change"
+
+
+def _changes(form: forms.ModelForm[Any]) -> list[str]:
     facts = []
     for name in form.changed_data:
         if name in SECRET:
@@ -26,7 +34,7 @@ def changed(form: forms.ModelForm[Any]) -> str:
             continue
         before = form.initial.get(name)
         facts.append(f"{name} {shown(_as_chosen(form, name, before))} → {shown(form.cleaned_data.get(name))}")
-    return "Changed: " + ", ".join(facts) if facts else "Saved without a change"
+    return facts
 
 
 def shown(value: Any) -> str:

@@ -124,7 +124,7 @@ class ConsoleAdmin(ModelAdmin):
     def construct_change_message(
         self, request: HttpRequest, form: forms.ModelForm[Any], formsets: Any, add: bool = False
     ) -> str:
-        return audit.added(form) if add else audit.changed(form)
+        return audit.added(form) if add else audit.changed(form, formsets)
 
     def record(self, request: HttpRequest, obj: Model, message: str, flag: int = CHANGE) -> None:
         """Writes to the log what a person did to an object beyond saving its form."""

@@ -18,6 +18,7 @@ READABLE: dict[str, frozenset[str]] = {
             "workflow",
             "step",
             "queueconfig",
+            "queuepool",
             "heartbeat",
             "feedback",
             "deadletter",
@@ -47,6 +48,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "workflows": frozenset(
         {
             "change_queueconfig",
+            "change_queuepool",
             "cancel_workflow",
             "pause_workflow",
             "requeue_deadletter",

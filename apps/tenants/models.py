@@ -31,8 +31,15 @@ class DefaultPermission(models.Model):
         ]
 
 
+LIMITS = ("requests_per_minute", "steps_per_minute", "tokens_per_minute", "max_concurrent_steps", "weight")
+"""What a tier grants each of its tenants, and what a tenant may have of its own."""
+
+
 class TenantTier(models.Model):
-    """What a class of tenants is entitled to. `weight` is its share when queues are contended."""
+    """What a class of tenants is entitled to, each tenant for itself. `weight` is its share of contended queues.
+
+    A limit per minute refills evenly, and a whole minute's worth may be used at once.
+    """
 
     name = models.SlugField(primary_key=True, max_length=32)
     pool = models.SlugField(max_length=32, default="shared", help_text="Which workers run its steps.")
@@ -40,7 +47,19 @@ class TenantTier(models.Model):
         default=1, help_text="Its share of a contended queue, relative to the other tiers."
     )
     max_concurrent_steps = models.PositiveIntegerField(
-        default=5, help_text="How many steps of one tenant may run at once, in each queue."
+        default=5, help_text="How many steps of one tenant may run at once, over all queues."
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        default=60, db_default=60, help_text="How many requests of one tenant the API takes in a minute."
+    )
+    steps_per_minute = models.PositiveIntegerField(
+        default=60, db_default=60, help_text="How many steps of one tenant may start in a minute."
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        default=20_000,
+        db_default=20_000,
+        help_text="How many tokens the steps of one tenant may use in a minute: estimated at their start, "
+        "corrected at their end.",
     )
 
     class Meta:
@@ -48,6 +67,12 @@ class TenantTier(models.Model):
         ordering = ["weight"]
         constraints = [
             models.CheckConstraint(condition=models.Q(weight__gte=1), name="tenants_tier_weight_positive"),
+            models.CheckConstraint(
+                condition=models.Q(
+                    requests_per_minute__gte=1, steps_per_minute__gte=1, tokens_per_minute__gte=1
+                ),
+                name="tenants_tier_rates_positive",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -66,6 +91,11 @@ class Tenant(models.Model):
     tier = models.ForeignKey(TenantTier, on_delete=models.PROTECT, related_name="tenants")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
     status_reason = models.CharField(max_length=500, blank=True)
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    steps_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    max_concurrent_steps = models.PositiveIntegerField(null=True, blank=True)
+    weight = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -75,6 +105,11 @@ class Tenant(models.Model):
             models.CheckConstraint(
                 condition=models.Q(status__in=["active", "suspended"]), name="tenants_tenant_status_known"
             ),
+            models.CheckConstraint(
+                # A limit that is null is its tier's: a comparison with null refuses nothing.
+                condition=models.Q(*((f"{name}__gte", 1) for name in LIMITS)),
+                name="tenants_tenant_limits_positive",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -83,6 +118,11 @@ class Tenant(models.Model):
     @property
     def is_active(self) -> bool:
         return self.status == self.Status.ACTIVE
+
+    def limit(self, name: str) -> int:
+        """One of LIMITS as it holds for this tenant: its own, else its tier's."""
+        own = getattr(self, name)
+        return int(getattr(self.tier, name) if own is None else own)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

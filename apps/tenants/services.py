@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -37,26 +38,55 @@ class IssuedKey:
     plaintext: str
 
 
-def tenant_create(*, name: str, tier: str) -> Tenant:
-    """A new, active tenant. Raises TenantExists or UnknownTier."""
+LIMIT_BOUNDS: dict[str, tuple[int, int]] = {
+    "requests_per_minute": (1, 10_000_000),
+    "steps_per_minute": (1, 10_000_000),
+    "tokens_per_minute": (1, 2_000_000_000),
+    "max_concurrent_steps": (1, 100_000),
+    "weight": (1, 1_000),
+}
+"""The least and the most that each limit may be."""
+
+
+def limit_check(name: str, value: int) -> int:
+    """The value of one of LIMITS, if it makes sense. Raises ValueError."""
+    least, most = LIMIT_BOUNDS[name]
+    if not least <= value <= most:
+        raise ValueError(f"Choose a number from {least:,} to {most:,}.")
+    return value
+
+
+def tenant_create(*, name: str, tier: str, limits: Mapping[str, int | None] | None = None) -> Tenant:
+    """A new, active tenant, with the limits that are its own. Raises TenantExists or UnknownTier."""
     tenant_tier = TenantTier.objects.filter(name=tier).first()
     if tenant_tier is None:
         known = ", ".join(TenantTier.objects.values_list("name", flat=True))
         raise UnknownTier(f"there is no tier '{tier}'; choose one of: {known}")
     try:
         with transaction.atomic():
-            return Tenant.objects.create(name=name, tier=tenant_tier)
+            return Tenant.objects.create(name=name, tier=tenant_tier, **(limits or {}))
     except IntegrityError as error:
         raise TenantExists(f"a tenant named '{name}' exists already; choose another name") from error
 
 
-def tenant_update(tenant: Tenant, *, name: str, tier: TenantTier) -> None:
-    """Renames a tenant or moves it to another tier; its status is left alone. Raises TenantExists."""
+def tenant_update(tenant: Tenant, *, name: str, tier: TenantTier, limits: Mapping[str, int | None]) -> None:
+    """Renames a tenant, moves it to another tier, or changes the limits that are its own (None: the tier's).
+
+    Its status is left alone. Raises TenantExists.
+    """
     try:
         with transaction.atomic():
-            Tenant.objects.filter(pk=tenant.pk).update(name=name, tier=tier)
+            Tenant.objects.filter(pk=tenant.pk).update(name=name, tier=tier, **limits)
     except IntegrityError as error:
         raise TenantExists(f"a tenant named '{name}' exists already; choose another name") from error
+
+
+def tenant_limit(tenant: Tenant, limits: Mapping[str, int | None]) -> None:
+    """Changes some of the limits that are the tenant's own (None: the tier's). Raises ValueError."""
+    for name, value in limits.items():
+        if value is not None:
+            limit_check(name, value)
+    Tenant.objects.filter(pk=tenant.pk).update(**limits)
 
 
 def tenant_suspend(tenant: Tenant, *, reason: str = "") -> None:
@@ -122,9 +152,28 @@ POOLS = ("shared", "enterprise")
 """Which workers there are to run a tier's steps: those of every queue, or those kept for one pool."""
 
 TIERS: dict[str, dict[str, Any]] = {
-    "free": {"weight": 1, "max_concurrent_steps": 5},
-    "standard": {"weight": 4, "max_concurrent_steps": 50},
-    "enterprise": {"weight": 16, "max_concurrent_steps": 200, "pool": "enterprise"},
+    "free": {
+        "weight": 1,
+        "max_concurrent_steps": 5,
+        "requests_per_minute": 60,
+        "steps_per_minute": 60,
+        "tokens_per_minute": 20_000,
+    },
+    "standard": {
+        "weight": 4,
+        "max_concurrent_steps": 50,
+        "requests_per_minute": 600,
+        "steps_per_minute": 600,
+        "tokens_per_minute": 200_000,
+    },
+    "enterprise": {
+        "weight": 16,
+        "max_concurrent_steps": 200,
+        "requests_per_minute": 6_000,
+        "steps_per_minute": 6_000,
+        "tokens_per_minute": 2_000_000,
+        "pool": "enterprise",
+    },
 }
 
 

@@ -9,7 +9,8 @@ from django.db.models import Max
 
 from agentplatform.agents.registry import registry
 from agentplatform.workflows.definition import Definition
-from apps.workflows.models import QueueConfig, WorkflowDefinition
+from apps.tenants.models import TenantTier
+from apps.workflows.models import QueueConfig, QueuePool, WorkflowDefinition
 
 QUEUES: dict[str, dict[str, Any]] = {
     "interactive": {
@@ -18,6 +19,9 @@ QUEUES: dict[str, dict[str, Any]] = {
         "step_timeout_seconds": 30,
         "max_attempts": 2,
         "base_backoff_seconds": 1.0,
+        "dedicated_slots": 10,
+        "lendable_slots": 0,
+        "borrowable_slots": 0,
     },
     "standard": {
         "priority": 50,
@@ -25,6 +29,9 @@ QUEUES: dict[str, dict[str, Any]] = {
         "step_timeout_seconds": 120,
         "max_attempts": 3,
         "base_backoff_seconds": 5.0,
+        "dedicated_slots": 5,
+        "lendable_slots": 0,
+        "borrowable_slots": 15,
     },
     "batch": {
         "priority": 10,
@@ -32,14 +39,30 @@ QUEUES: dict[str, dict[str, Any]] = {
         "step_timeout_seconds": 600,
         "max_attempts": 5,
         "base_backoff_seconds": 30.0,
+        "dedicated_slots": 20,
+        "lendable_slots": 15,
+        "borrowable_slots": 0,
     },
 }
 
 
+GUARANTEED_PERCENT = {"free": 5, "standard": 25}
+"""The share of each queue's slots that the tenants of a tier get first."""
+
+
 def queues_ensure() -> None:
-    """Creates the queues that are not there yet; what an operator has changed stays."""
+    """Creates the queues and their tiers' pools that are not there yet; what an operator has changed stays."""
     for name, defaults in QUEUES.items():
         QueueConfig.objects.get_or_create(name=name, defaults=defaults)
+    for tier in TenantTier.objects.all():
+        pools_ensure(tier)
+
+
+def pools_ensure(tier: TenantTier) -> None:
+    """Creates the pools of a tier that are not there yet, one in every queue."""
+    percent = GUARANTEED_PERCENT.get(tier.name, 0)
+    for queue in QueueConfig.objects.all():
+        QueuePool.objects.get_or_create(queue=queue, tier=tier, defaults={"guaranteed_percent": percent})
 
 
 def definitions_store() -> None:

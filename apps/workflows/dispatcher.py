@@ -14,14 +14,16 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from apps.database import OUTAGE_ERRORS, release_connection
+from apps.database import OUTAGE_ERRORS, is_conflict, release_connection
 from apps.workflows import dispatching
 from apps.workflows.heartbeat import heartbeat_remove, heartbeat_write
+from apps.workflows.lending import lend_workers
 from apps.workflows.wake import DISPATCHER_CHANNEL
 
 POLL_SECONDS = 0.25
 LEADERSHIP_SECONDS = 3.0
 OUTAGE_GRACE_SECONDS = 15.0
+LENDING_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +55,15 @@ class Dispatcher:
     def run(self) -> None:
         """Rounds, each at a wake-up or after POLL_SECONDS."""
         threading.Thread(target=self._listen, name="wake-ups", daemon=True).start()
+        threading.Thread(target=self._lend, name="lending", daemon=True).start()
         while not self._stopped.is_set():
             try:
                 self._woken.clear()
                 self._round()
             except OUTAGE_ERRORS as error:
+                if is_conflict(error):
+                    logger.warning("a round was in the way of another transaction; it is made again")
+                    continue
                 # Workers could not renew their leases either: nothing is taken from them until they had time to.
                 self._reap_from = time.monotonic() + OUTAGE_GRACE_SECONDS
                 logger.warning("the database does not answer (%s)", type(error).__name__)
@@ -72,6 +78,7 @@ class Dispatcher:
         while dispatching.admit() >= dispatching.ADMIT_LIMIT:
             pass
         self._every(1.0, "lost lanes", dispatching.mark_lost_lanes)
+        self._every(1.0, "lanes", dispatching.review_lanes)
         self._every(1.0, "overdue hints", dispatching.hint_overdue)
         self._every(1.0, "deadlines", dispatching.end_overdue_workflows)
         if time.monotonic() >= self._reap_from:
@@ -109,6 +116,15 @@ class Dispatcher:
             logger.warning("the database does not answer: leadership expires by itself")
         finally:
             release_connection()
+
+    def _lend(self) -> None:
+        """Lends workers and takes them back, beside the rounds: admission never waits for the broker here."""
+        while not self._stopped.wait(LENDING_SECONDS):
+            try:
+                if self._leads:
+                    lend_workers()
+            except OUTAGE_ERRORS as error:
+                logger.warning("nothing is lent: the database does not answer (%s)", type(error).__name__)
 
     def _listen(self) -> None:
         """Sets `_woken` at every wake-up. While Redis is away the poll alone does the work."""

@@ -51,6 +51,11 @@ def mark_lost_lanes() -> None:
     call_function("workflows_mark_lost_lanes", [], [])
 
 
+def review_lanes() -> None:
+    """Judges anew which lanes are held by limits of their own, and which hold more slots than they should."""
+    call_function("workflows_review_lanes", [], [])
+
+
 def recover_lost_steps() -> int:
     """Takes steps away from workers that have not ended them in time; returns how many.
 

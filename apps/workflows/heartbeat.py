@@ -8,7 +8,9 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import psutil
 from django.conf import settings
@@ -27,10 +29,14 @@ STUCK_SECONDS = 30.0
 logger = logging.getLogger(__name__)
 
 
+LENDABLE = "-lendable"
+"""What the name of a Celery node ends with (before its @) whose worker may be lent to another queue."""
+
+
 def heartbeat_write(
-    name: str, *, kind: str, queues: Sequence[str] = (), slots: int = 0, busy: int = 0
+    name: str, *, kind: str, queues: Sequence[str] = (), slots: int = 0, busy: int = 0, **more: Any
 ) -> None:
-    """Writes that this process is alive."""
+    """Writes that this process is alive; `more` are further fields of Heartbeat."""
     try:
         Heartbeat.objects.update_or_create(
             name=name,
@@ -41,6 +47,7 @@ def heartbeat_write(
                 "busy": busy,
                 "rss_bytes": psutil.Process().memory_info().rss,
                 "beat_at": Now(),
+                **more,
             },
         )
     finally:
@@ -55,15 +62,32 @@ def heartbeat_remove(name: str) -> None:
         release_connection()
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """A worker process: its own name, the Celery node it is controlled under, and what it was started for."""
+
+    name: str
+    node: str
+    home: tuple[str, ...]
+    slots: int
+
+    @property
+    def is_lendable(self) -> bool:
+        """Whether it may be lent to another queue."""
+        return self.node.partition("@")[0].endswith(LENDABLE)
+
+
 class WorkerHeartbeat:
     """A thread that, every second, breaks off attempts that are no longer this process's to run; every few
     seconds renews the leases of the others; and ends the process when it is deaf or has grown too large.
     """
 
-    def __init__(self, name: str, *, queues: Sequence[str], slots: int, running: RunningSteps) -> None:
-        self._name = name
-        self._queues = queues
-        self._slots = slots
+    def __init__(
+        self, identity: WorkerIdentity, *, queues: Callable[[], tuple[str, ...]], running: RunningSteps
+    ) -> None:
+        self._identity = identity
+        self._find_queues = queues
+        self._queues: tuple[str, ...] = ()
         self._running = running
         self._stopped = threading.Event()
         self._last_renewal = 0.0
@@ -78,7 +102,7 @@ class WorkerHeartbeat:
         """Ends the thread and takes the process off the list of live workers."""
         self._stopped.set()
         try:
-            heartbeat_remove(self._name)
+            heartbeat_remove(self._identity.name)
         except OUTAGE_ERRORS:
             logger.warning("the database does not answer: this worker's last heartbeat expires by itself")
 
@@ -95,9 +119,7 @@ class WorkerHeartbeat:
         if time.monotonic() - self._last_renewal >= settings.LEASE_RENEWAL_SECONDS:
             first = self._last_renewal == 0.0
             held = _renew(among)
-            if not self._running.is_draining:
-                slots = max(0, self._slots - len(self._lost_since))
-                heartbeat_write(self._name, kind="worker", queues=self._queues, slots=slots, busy=len(among))
+            self._write(self._find_queues(), len(among))
             self._last_renewal = time.monotonic()
             if first:
                 wake.dispatcher()
@@ -107,6 +129,27 @@ class WorkerHeartbeat:
             held = _still_running(among)
         self._running.interrupt_all_but(held, among)
         self._end_if_stuck({(step.step_id, step.attempt) for step in among} - held)
+        queues = self._find_queues()
+        if queues != self._queues:
+            # It has been lent or taken back: admission should not wait to see that.
+            self._write(queues, len(among))
+            wake.dispatcher()
+
+    def _write(self, queues: tuple[str, ...], busy: int) -> None:
+        if self._running.is_draining:
+            return
+        own = self._identity
+        heartbeat_write(
+            own.name,
+            kind="worker",
+            queues=queues,
+            slots=max(0, own.slots - len(self._lost_since)),
+            busy=busy,
+            node=own.node,
+            home=list(own.home),
+            is_lendable=own.is_lendable,
+        )
+        self._queues = queues
 
     def _end_if_stuck(self, lost: set[tuple[uuid.UUID, int]]) -> None:
         """A thread cannot be ended from outside: one that goes on with what was taken from it holds a slot.
@@ -115,8 +158,10 @@ class WorkerHeartbeat:
         """
         now = time.monotonic()
         self._lost_since = {key: self._lost_since.get(key, now) for key in lost}
-        if len(lost) >= self._slots and now - max(self._lost_since.values()) > STUCK_SECONDS:
-            logger.error("all %d slots are held by attempts that were taken away: restarting", self._slots)
+        if len(lost) >= self._identity.slots and now - max(self._lost_since.values()) > STUCK_SECONDS:
+            logger.error(
+                "all %d slots are held by attempts that were taken away: restarting", self._identity.slots
+            )
             self.stop()
             os._exit(1)
 

@@ -6,76 +6,27 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
-from agentplatform.execution.retry import RetryPolicy
 from agentplatform.identifiers import uuid7
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
+from apps.workflows.queue_models import Allowance, Lane, QueueConfig, QueuePace, QueuePool
 
-__all__ = ["DeadLetter", "DeadLetterGroup", "OperatorAction"]  # Django looks for models here
+# Django looks for models here.
+__all__ = [
+    "Allowance",
+    "DeadLetter",
+    "DeadLetterGroup",
+    "Lane",
+    "OperatorAction",
+    "QueueConfig",
+    "QueuePace",
+    "QueuePool",
+]
 
 
 def choices(statuses: type[WorkflowStatus] | type[StepStatus] | type[WaitingFor]) -> list[tuple[str, str]]:
     return [(status.value, status.value) for status in statuses]
-
-
-class QueueConfig(models.Model):
-    """A queue by kind of work: how much of it runs at once, for how long, and how often it is tried.
-
-    `virtual_time` belongs to admission: the start tag of the last step it admitted.
-    """
-
-    name = models.SlugField(primary_key=True, max_length=32)
-    priority = models.PositiveIntegerField(default=50)
-    max_concurrent = models.PositiveIntegerField(default=100)
-    step_timeout_seconds = models.PositiveIntegerField(default=120)
-    max_attempts = models.PositiveIntegerField(default=3)
-    base_backoff_seconds = models.FloatField(default=5.0)
-    max_backoff_seconds = models.FloatField(default=60.0)
-    max_lost_workers = models.PositiveIntegerField(
-        default=3,
-        db_default=3,
-        help_text="A step on which so many workers were lost is taken to be what kills them: it is a dead letter.",
-    )
-    quantum_tokens = models.PositiveIntegerField(
-        default=10_000, help_text="How far a tenant may run ahead of the others before it waits its turn."
-    )
-    virtual_time = models.FloatField(default=0.0, editable=False)
-
-    class Meta:
-        verbose_name = "queue"
-        ordering = ["-priority"]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def retry_policy(self, max_attempts: int) -> RetryPolicy:
-        """How a step of this queue is retried, which may fail at most `max_attempts` times."""
-        return RetryPolicy(
-            max_attempts, self.base_backoff_seconds, self.max_backoff_seconds, self.max_lost_workers
-        )
-
-
-class Lane(models.Model):
-    """(queue, tenant) in fair admission: how much of the queue the tenant has had, over its weight."""
-
-    pk = models.CompositePrimaryKey("queue_id", "tenant_id")
-    queue = models.ForeignKey(QueueConfig, on_delete=models.CASCADE, related_name="lanes")
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
-    virtual_time = models.FloatField(default=0.0)
-    backlogged = models.BooleanField(default=False)
-
-    class Meta:
-        indexes = [
-            models.Index(
-                fields=["queue", "virtual_time"],
-                condition=models.Q(backlogged=True),
-                name="workflows_lane_backlogged",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.queue_id} / {self.tenant_id}"
 
 
 class WorkflowDefinition(models.Model):
@@ -351,10 +302,17 @@ class Event(models.Model):
 
 
 class Heartbeat(models.Model):
-    """A process of the stack that is alive: what it serves, and how many slots it has."""
+    """A process of the stack that is alive: what it serves, and how many slots it has.
+
+    `node` is the name under which Celery controls a worker, and `home` the queues that it was started for: one
+    that is lent serves others.
+    """
 
     name = models.CharField(primary_key=True, max_length=128)
     kind = models.CharField(max_length=32)
+    node = models.CharField(max_length=128, default="", db_default="")
+    home = ArrayField(models.CharField(max_length=64), default=list, db_default=[])
+    is_lendable = models.BooleanField(default=False, db_default=False)
     queues = ArrayField(models.CharField(max_length=64), default=list)
     slots = models.PositiveIntegerField(default=0)
     busy = models.PositiveIntegerField(default=0)

@@ -13,6 +13,7 @@ from celery import current_task
 from celery.utils.time import utcoffset
 
 from agentplatform.execution.executor import ClaimedStep, Outcome
+from apps.workflows.accounting import accounts
 from apps.workflows.hints import task_id
 from apps.workflows.wake import wake
 
@@ -55,6 +56,7 @@ class StepReports:
         self._chain.previous = own_id
 
     def ended(self, step: ClaimedStep, outcome: Outcome, seconds: float) -> None:
+        accounts.took(step, seconds)
         if outcome.failure is None:
             self._report(
                 "task-succeeded", uuid=task_id(step.step_id, step.attempt), result="None", runtime=seconds

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from agentplatform.workflows.coordinator import WorkflowState
 from agentplatform.workflows.definition import Definition
+from agentplatform.workflows.queueing import Backlog, LaneFacts, LendableWorker, backlog_of
 from apps.database import call_function, from_jsonb, release_connection
 from apps.gateway.models import Call
 from apps.tenants.models import Tenant
@@ -159,24 +160,54 @@ def unfinished_counts(tenant_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
     return dict(counted.values_list("tenant").annotate(Count("pk")))
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLoad:
-    """Steps of a queue: ready to be admitted (counted up to `READY_COUNTED`), and dispatched or running."""
+READY_COUNTED = 10_000
+"""How many ready steps of a tenant are counted at most."""
 
+
+@dataclass(frozen=True, slots=True)
+class QueueSignal:
+    """How a queue stands for one pool of workers: slots, steps, and how long they wait.
+
+    `slot_wait_seconds` leaves out waits for limits of the tenant's own: more slots would not end those.
+    """
+
+    queue: str
+    pool: str
+    slots: int
+    free: int
     ready: int
     active: int
+    oldest_wait_seconds: float
+    slot_wait_seconds: float
+    mean_step_seconds: float | None
+
+    @property
+    def backlog(self) -> Backlog:
+        """How much work waits."""
+        return backlog_of(ready=self.ready, mean_step_seconds=self.mean_step_seconds, slots=self.slots)
 
 
-READY_COUNTED = 10_000
+def queue_signals(*, counted: int = READY_COUNTED) -> list[QueueSignal]:
+    """Every queue and pool, the most urgent first; ready steps of a tenant are counted up to `counted`."""
+    return [QueueSignal(*row) for row in call_function("workflows_queue_signals", [counted], ["int"])]
 
 
-def queue_load(queue: str) -> QueueLoad:
-    """What is in a queue now."""
-    steps = Step.objects.filter(queue=queue).order_by()
-    return QueueLoad(
-        ready=steps.filter(status="ready")[: READY_COUNTED + 1].count(),
-        active=steps.filter(status__in=["dispatched", "running"]).count(),
+def lendable_workers() -> list[LendableWorker]:
+    """The live workers that may be lent."""
+    live = Heartbeat.objects.filter(
+        beat_at__gt=Now() - timedelta(seconds=LIVE_SECONDS), is_lendable=True, home__len=1
     )
+    try:
+        rows = list(live.values_list("node", "home", "queues", "slots"))
+    finally:
+        release_connection()
+    return [LendableWorker(node, home[0], frozenset(queues), slots) for node, home, queues, slots in rows]
+
+
+def lane_facts(queue: str, tenant_id: uuid.UUID) -> LaneFacts:
+    """What decides whether this tenant's ready steps are admitted to the queue."""
+    data = from_jsonb(call_function("workflows_lane_facts", [queue, tenant_id], ["text", "uuid"])[0][0])
+    return LaneFacts.from_json({**data, **{name: data[name] or 0 for name in ("pool_slots", "pool_free")}})
 
 
 def lanes_of(queue: str, limit: int) -> list[Lane]:

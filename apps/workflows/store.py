@@ -16,6 +16,7 @@ from agentplatform.workflows.coordinator import Decision, apply, claimed
 from agentplatform.workflows.definition import StepSpec
 from agentplatform.workflows.statuses import StepStatus
 from apps.database import call_function, from_jsonb, to_jsonb, until_answered
+from apps.workflows.accounting import accounts
 from apps.workflows.encoding import decision_to_json, known_node, outcome_to_json, state_from_json
 from apps.workflows.hints import send_letter_hint
 from apps.workflows.selectors import definition_by_id, queue_config, step_input
@@ -81,12 +82,16 @@ class DatabaseStepStore:
             step, outcome, decision, journal.pending, worker=self.worker, may_continue=may_continue
         )
         journal.pending = []
+        if reply["outcome"] == "finished":
+            accounts.used(step, journal.tokens)
         if reply["outcome"] == "conflict":
             state = state_from_json(step.definition, reply["state"])
             return FinishReply("conflict", state=state, revision=reply["state"]["revision"])
         if reply["outcome"] != "finished" or reply["next"] is None:
             return FinishReply(reply["outcome"], ended=reply.get("ended", False))
-        return FinishReply("finished", next_step=_following(step, outcome, decision, reply))
+        next_step = _following(step, outcome, decision, reply)
+        accounts.continued(next_step)
+        return FinishReply("finished", next_step=next_step)
 
 
 class DatabaseCallStore:

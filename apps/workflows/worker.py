@@ -18,7 +18,8 @@ from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.providers.anthropic import AnthropicModel
-from apps.workflows.heartbeat import WorkerHeartbeat
+from apps.workflows.accounting import accounts
+from apps.workflows.heartbeat import WorkerHeartbeat, WorkerIdentity
 from apps.workflows.reports import StepReports
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 
@@ -63,16 +64,26 @@ def _event_dispatcher() -> Any:
     return getattr(_Process.consumer, "event_dispatcher", None)
 
 
+def _consumed_queues() -> tuple[str, ...]:
+    """The queues that this worker serves now: those of its command line, unless it is lent to another.
+
+    They are what Celery consumes from again after it has lost its broker.
+    """
+    return tuple(sorted(_Process.consumer.app.amqp.queues.consume_from))
+
+
 @worker_ready.connect
 def _start_heartbeat(sender: Any, **_: Any) -> None:
     _Process.consumer = sender
-    _Process.heartbeat = WorkerHeartbeat(
-        WORKER_NAME,
-        queues=[queue.name for queue in sender.task_consumer.queues],
+    identity = WorkerIdentity(
+        name=WORKER_NAME,
+        node=sender.hostname,
+        home=_consumed_queues(),
         slots=sender.controller.concurrency,
-        running=running_steps,
     )
+    _Process.heartbeat = WorkerHeartbeat(identity, queues=_consumed_queues, running=running_steps)
     _Process.heartbeat.start()
+    accounts.start()
     # What a worker has loaded by now it keeps: collecting around it again and again is a tenth of its time.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
@@ -87,5 +98,6 @@ def _drain(**_: Any) -> None:
 
 @worker_shutdown.connect
 def _stop_heartbeat(**_: Any) -> None:
+    accounts.tell()
     if _Process.heartbeat is not None:
         _Process.heartbeat.stop()

@@ -1,7 +1,6 @@
 """`make bench`: measures everything that the documentation claims, prints a table, writes benchmarks/results.json.
 
-`python -m tests.benchmarks [throughput] [latency] [first_token] [streams] [memory]` measures a part. The servers are those of DATABASE_URL,
-BROKER_URL and REDIS_URL; the product's processes and the peers run on them in turn.
+`python -m tests.benchmarks PART …` measures some of the parts named in ALL. The servers are those of DATABASE_URL, BROKER_URL and REDIS_URL; the product's processes and the peers run on them in turn.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from config.stack.stack import Stack
 from tests.benchmarks.results import Result, show
 from tests.integration.stack.launching import free_ports
 
-ALL = ("throughput", "latency", "first_token", "streams", "memory")
+ALL = ("throughput", "latency", "first_token", "streams", "memory", "neighbours", "volume")
 PROCFILE = Path(__file__).with_name("Procfile")
 
 
@@ -46,10 +45,13 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
     import django
 
     django.setup()
+    from apps.tenants.models import TenantTier
     from apps.workflows.models import QueueConfig
-    from tests.benchmarks import first_token, latency, memory, streams, throughput
+    from tests.benchmarks import first_token, latency, memory, neighbours, streams, throughput, volume
 
     QueueConfig.objects.filter(name="batch").update(max_concurrent=1_000)
+    unlimited = {"requests_per_minute": 10_000_000, "steps_per_minute": 10_000_000}
+    TenantTier.objects.update(**unlimited, tokens_per_minute=2_000_000_000)
     stack.start(["dispatcher"])
     results = throughput.measure(stack) if "throughput" in wanted else []
     over_rest = [
@@ -66,6 +68,11 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
         stack.start(["simulator"])
         time.sleep(2)
         results += memory.measure(stack)
+        stack.stop("simulator")
+    if "neighbours" in wanted:
+        results += neighbours.measure(stack)
+    if "volume" in wanted:
+        results += volume.measure(stack)
     return results
 
 

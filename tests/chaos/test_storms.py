@@ -18,7 +18,7 @@ import redis
 from config.stack.layout import CHECKOUT
 from config.stack.stack import PROCFILE
 from tests.chaos.proxy import Proxy, proxied
-from tests.chaos.storm import storm
+from tests.chaos.storm import Storm, storm
 from tests.product import PROCESSES, Product, broken_invariants, eventually
 
 LONG = os.environ.get("CHAOS") == "long"
@@ -31,18 +31,29 @@ def brought_back(product: Product, name: str) -> None:
     eventually(lambda: product.stack.state(name) == "RUNNING", 30, f"{name} did not come back")
 
 
+def at_work(raging: Storm, name: str) -> None:
+    """Returns once the worker of this name takes steps: another process than the one that was killed."""
+    beats = "SELECT 1 FROM workflows_heartbeat WHERE name LIKE %s"
+
+    def takes_steps() -> bool:
+        pid = raging.product.stack.process_ids().get(name)
+        return pid not in (None, *raging.killed) and raging.product.query(beats, f"%:{pid}:%") != []
+
+    eventually(takes_steps, 60, f"{name} takes no steps")
+
+
 @pytest.mark.timeout(1_800)
 def test_workers_are_killed_at_random(product: Product, record_property: pytest.RecordProperty) -> None:
     """At any moment of what they do: before, in and after a call, or in the middle of a finish."""
     kills = 100 if LONG else 6
     with storm(product, seed=1) as raging:
-        while raging.kills < kills:
+        while len(raging.killed) < kills:
             name = raging.random.choice(WORKERS)
-            brought_back(product, name)
-            time.sleep(raging.random.uniform(0, 3))
+            at_work(raging, name)
+            time.sleep(raging.random.uniform(0, 2))
             raging.kill_worker(name)
     recovered = raging.recovery_seconds()
-    record_property("kills", raging.kills)
+    record_property("kills", len(raging.killed))
     record_property("attempts_lost", len(recovered))
     record_property("slowest_recovery_seconds", round(max(recovered, default=0), 1))
 

@@ -97,6 +97,16 @@ each_asks = registry.define(
         result="one",
     )
 )
+each_sleeps = registry.define(
+    Definition(
+        type="each_sleeps",
+        title="Each element sleeps",
+        description="Sleeps `input.seconds` for each element of the input's list.",
+        input_schema=ANY_OBJECT,
+        steps=(StepSpec(key="one", agent="sleep", for_each="input.items", tier=Tier.FAST),),
+        result="one",
+    )
+)
 each = registry.define(
     Definition(
         type="each",

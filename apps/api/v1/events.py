@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import APIException
 
-from apps.api.authentication import authenticate_header
+from apps.api.authentication import authenticate
 from apps.api.errors import Problem, as_problem, problem_json, read_only
 from apps.api.event_hub import Subscription, hub
 from apps.api.threads import give_thread_back, in_thread
@@ -37,7 +37,7 @@ async def workflow_events(
         return refused
     try:
         last_event_id = _last_event_id(request)
-        await in_thread(_authorize, request.headers.get("Authorization", ""), workflow_id)
+        await in_thread(_authorize, request, workflow_id)
     except (APIException, *OUTAGE_ERRORS) as error:
         return problem_json(as_problem(error))
     if request.method == "HEAD":
@@ -75,8 +75,8 @@ async def _stream(workflow_id: uuid.UUID, last_event_id: int) -> AsyncIterator[b
                 yield b": keep-alive\n\n"
 
 
-def _authorize(header: str, workflow_id: uuid.UUID) -> None:
-    principal = authenticate_header(header)
+def _authorize(request: HttpRequest, workflow_id: uuid.UUID) -> None:
+    principal = authenticate(request)
     if principal is None:
         raise Problem(401, "no_api_key", "Send an API key: Authorization: Bearer <key>.")
     if principal.tenant is None:

@@ -16,6 +16,7 @@ from apps.api.v1.events import workflow_events
 from apps.api.v1.feedback import WorkflowFeedbackView
 from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
 from apps.api.v1.operations import WorkflowOperationView
+from apps.api.v1.queues import QueuesView
 from apps.api.v1.workflows import WorkflowsView, WorkflowView
 
 urlpatterns = [
@@ -30,6 +31,7 @@ urlpatterns = [
     path("definitions/<slug:definition_type>/", DefinitionView.as_view(), name="definition"),
     path("documents/", DocumentsView.as_view(), name="documents"),
     path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
+    path("queues/", QueuesView.as_view(), name="queues"),
     path("knowledge/", KnowledgeView.as_view(), name="knowledge"),
     path("knowledge/search/", KnowledgeSearchView.as_view(), name="knowledge-search"),
     path("dead-letters/", DeadLettersView.as_view(), name="dead-letters"),

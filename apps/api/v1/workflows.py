@@ -22,7 +22,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
+from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
 from apps.api.last_known import last_known
@@ -50,6 +50,7 @@ from apps.workflows.services import (
     workflow_start,
 )
 from apps.workflows.submissions import DEFAULT_QUEUE, InvalidSubmission, submission_make
+from apps.workflows.waits import WAIT_CODES, waits_of
 
 MAX_DEADLINE_SECONDS = 7 * 86_400
 READ_SECONDS = 1.0
@@ -123,7 +124,16 @@ class StepSerializer(serializers.Serializer):
     attempts = serializers.IntegerField(source="attempt")
     agent = serializers.CharField()
     tier = serializers.CharField()
-    waiting_for = serializers.ChoiceField([reason.value for reason in WaitingFor], allow_null=True)
+    waiting_for = serializers.ChoiceField(
+        WAIT_CODES, allow_null=True, source="wait.code", default=None, help_text="Why it has not begun."
+    )
+    waiting_since = serializers.DateTimeField(allow_null=True, source="wait.since", default=None)
+    waiting_until = serializers.DateTimeField(
+        allow_null=True, source="wait.until", default=None, help_text="null where that is not known."
+    )
+    waiting_reason = serializers.CharField(
+        allow_null=True, source="wait.reason", default=None, help_text="The same in words."
+    )
 
 
 class WorkflowSummarySerializer(serializers.Serializer):
@@ -183,7 +193,11 @@ class WorkflowSerializer(WorkflowSummarySerializer):
 
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, workflow: Workflow) -> Any:
-        return StepSerializer(steps_of(workflow), many=True).data
+        steps: list[Any] = list(steps_of(workflow).defer("output", "options"))
+        waits = waits_of(workflow, steps)
+        for step in steps:
+            step.wait = waits.get(step.pk)
+        return StepSerializer(steps, many=True).data
 
 
 def tenant_of(request: Request) -> Tenant:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from apps.tenants.models import LIMITS
+from apps.tenants.services import limit_check
 
 GRACE = {
     "0": "none: the old key stops working at once",
@@ -17,6 +21,34 @@ GRACE = {
     "720": "30 days",
 }
 """How long an old key goes on working, in hours."""
+
+
+def check_limits(form: forms.BaseForm, cleaned: Mapping[str, Any]) -> None:
+    """Adds an error to every limit of the form that would stop a tenant, or could not be meant."""
+    for name in LIMITS:
+        value = cleaned.get(name)
+        if value is not None:
+            try:
+                limit_check(name, value)
+            except ValueError as error:
+                form.add_error(name, str(error))
+
+
+class TenantForm(forms.ModelForm):
+    """A tenant's own limits may be left empty: then its tier's hold, which the field says."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        tier = self.instance.tier if self.instance.tier_id else None
+        for name in LIMITS:
+            if name in self.fields:
+                granted = f" ({getattr(tier, name):,})" if tier else ""
+                self.fields[name].help_text = f"Leave it empty for what the tier grants{granted}."
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        check_limits(self, cleaned)
+        return cleaned
 
 
 class SuspendForm(forms.Form):

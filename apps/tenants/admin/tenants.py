@@ -20,8 +20,8 @@ from apps.console.operations import Operation, confirmed_data, is_confirmed, ope
 from apps.console.pages import ConsoleAdmin
 from apps.console.tables import Table
 from apps.tenants.admin.api_keys import key_rows
-from apps.tenants.admin.forms import SuspendForm
-from apps.tenants.models import Tenant
+from apps.tenants.admin.forms import SuspendForm, TenantForm
+from apps.tenants.models import LIMITS, Tenant
 from apps.tenants.services import tenant_create, tenant_reactivate, tenant_suspend, tenant_update
 
 SUSPENDING = (
@@ -42,9 +42,10 @@ class TenantAdmin(ConsoleAdmin):
     id_fields = ("pk",)
     search_help_text = "Name, or the id"
     ordering = ("name",)
-    fields: tuple[str, ...] = ("name", "tier", "state", "status_reason", "id", "created_at")
+    form = TenantForm
+    fields: tuple[str, ...] = ("name", "tier", *LIMITS, "state", "status_reason", "id", "created_at")
     readonly_fields: tuple[str, ...] = ("state", "status_reason", "id", "created_at")
-    add_fieldsets = ((None, {"fields": ("name", "tier")}),)
+    add_fieldsets = ((None, {"fields": ("name", "tier", *LIMITS)}),)
     actions = ("suspend_selected", "reactivate_selected")
     actions_detail = ("suspend", "reactivate", "issue_key")
 
@@ -61,10 +62,11 @@ class TenantAdmin(ConsoleAdmin):
     # --- Saving goes through the services ------------------------------------------------------------------
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: forms.ModelForm[Any], change: bool) -> None:
+        limits = {name: getattr(obj, name) for name in LIMITS}
         if change:
-            tenant_update(obj, name=obj.name, tier=obj.tier)
+            tenant_update(obj, name=obj.name, tier=obj.tier, limits=limits)
         else:
-            obj.pk = tenant_create(name=obj.name, tier=obj.tier_id).pk
+            obj.pk = tenant_create(name=obj.name, tier=obj.tier_id, limits=limits).pk
         obj.refresh_from_db()
 
     # --- Suspending and reactivating -----------------------------------------------------------------------

@@ -12,11 +12,9 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.console.pages import ConsoleAdmin
-from apps.tenants.models import TenantTier
+from apps.tenants.admin.forms import check_limits
+from apps.tenants.models import LIMITS, TenantTier
 from apps.tenants.services import POOLS
-
-MAX_WEIGHT = 1_000
-MAX_STEPS = 100_000
 
 
 class TierForm(forms.ModelForm):
@@ -26,11 +24,10 @@ class TierForm(forms.ModelForm):
         help_text="Which workers run its steps: the shared ones, or those kept for a pool.",
     )
 
-    def clean_weight(self) -> int:
-        return within(self.cleaned_data["weight"], 1, MAX_WEIGHT)
-
-    def clean_max_concurrent_steps(self) -> int:
-        return within(self.cleaned_data["max_concurrent_steps"], 1, MAX_STEPS)
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        check_limits(self, cleaned)
+        return cleaned
 
 
 @admin.register(TenantTier)
@@ -38,8 +35,8 @@ class TenantTierAdmin(ConsoleAdmin):
     """The name of a tier is its key, so it stays as it was made."""
 
     form = TierForm
-    list_display = ("name", "pool", "weight", "max_concurrent_steps", "tenant_count")
-    fields = ("name", "pool", "weight", "max_concurrent_steps")
+    list_display = ("name", "pool", *LIMITS, "tenant_count")
+    fields = ("name", "pool", *LIMITS)
     search_fields = ("name",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -51,10 +48,3 @@ class TenantTierAdmin(ConsoleAdmin):
     @display(description="tenants", ordering="tenant_count")
     def tenant_count(self, tier: Any) -> int:
         return int(tier.tenant_count)
-
-
-def within(value: int, least: int, most: int) -> int:
-    """The value, if it is between the two. Raises ValidationError."""
-    if not least <= value <= most:
-        raise forms.ValidationError(f"Choose a number from {least:,} to {most:,}.")
-    return value

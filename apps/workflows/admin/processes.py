@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from apps.console.display import mebibytes, seconds, status_label
+from apps.console.display import label, mebibytes, seconds, status_label
 from apps.console.pages import ReadOnlyAdmin
 from apps.workflows.models import Heartbeat
 from apps.workflows.selectors import LIVE_SECONDS
@@ -26,8 +26,10 @@ class HeartbeatAdmin(ReadOnlyAdmin):
     fields = (
         "name",
         "kind",
+        "node",
         "state",
         "serves",
+        "is_lendable",
         "slots_busy",
         "memory",
         "started_at",
@@ -47,8 +49,11 @@ class HeartbeatAdmin(ReadOnlyAdmin):
         )
 
     @display(description="serves")
-    def serves(self, process: Heartbeat) -> str:
-        return ", ".join(process.queues) or "–"
+    def serves(self, process: Heartbeat) -> Any:
+        serves = ", ".join(process.queues) or "–"
+        if not process.home or set(process.home) == set(process.queues):
+            return serves
+        return label(f"{serves} (lent by {', '.join(process.home)})", "warning")
 
     @display(description="slots busy")
     def slots_busy(self, process: Heartbeat) -> str:

@@ -23,6 +23,7 @@ from apps.console.tables import Table
 from apps.gateway.admin import calls_table
 from apps.workflows.models import Event, Step, StepAttempt, Workflow
 from apps.workflows.selectors import calls_of, steps_of
+from apps.workflows.waits import StepWait, waits_of
 
 SHOWN = 300
 """At most so many steps, attempts, calls and events are shown below one run."""
@@ -81,13 +82,15 @@ def _steps_table(workflow: Workflow, counts: Mapping[str, int]) -> Table:
     with_outputs = total <= INLINE
     steps = steps_of(workflow) if with_outputs else steps_of(workflow).defer("output")
     headers = ["step", "status", "agent", "tier", "attempt", "waiting for", "worker", "started", "took"]
-    rows = [_step_row(step, with_outputs) for step in steps[:SHOWN]]
+    shown = list(steps[:SHOWN])
+    waits = waits_of(workflow, shown)
+    rows = [_step_row(step, waits.get(step.pk), with_outputs) for step in shown]
     by_status = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
     note = by_status if total <= SHOWN else f"The first {SHOWN} of {total:,} steps: {by_status}."
     return Table("Steps", [*headers, "output"] if with_outputs else headers, rows, note)
 
 
-def _step_row(step: Step, with_output: bool) -> list[Any]:
+def _step_row(step: Step, wait: StepWait | None, with_output: bool) -> list[Any]:
     end = step.finished_at or (timezone.now() if step.status == "running" else None)
     row = [
         link(step.key, "workflows_step_change", step.pk),
@@ -95,7 +98,7 @@ def _step_row(step: Step, with_output: bool) -> list[Any]:
         step.agent,
         step.tier,
         f"{step.attempt} of {step.max_attempts}",
-        step.waiting_for or NOTHING,
+        NOTHING if wait is None else f"{wait.code} since {moment(wait.since)}: {wait.reason}",
         step.worker or NOTHING,
         moment(step.started_at),
         between(step.started_at, end),

@@ -1,10 +1,14 @@
-"""Tenants with what they run and what they spend. It is here because a lower room knows neither runs nor money."""
+"""Tenants with what they run and what they spend, and tiers with their pools in queues.
+
+It is here because a lower room knows neither runs nor money nor queues.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
@@ -14,10 +18,23 @@ from unfold.decorators import display
 from apps.budgets.selectors import Spend, spend_of_tenants
 from apps.console.display import dollars
 from apps.tenants.admin.tenants import TenantAdmin
-from apps.tenants.models import Tenant
+from apps.tenants.admin.tiers import TenantTierAdmin
+from apps.tenants.models import Tenant, TenantTier
+from apps.workflows.definitions import pools_ensure
 from apps.workflows.selectors import unfinished_counts
 
-admin.site.unregister(Tenant)
+admin.site.unregister([Tenant, TenantTier])
+
+
+@admin.register(TenantTier)
+class TierWithPoolsAdmin(TenantTierAdmin):
+    """A new tier gets its pool in every queue."""
+
+    def save_model(
+        self, request: HttpRequest, obj: TenantTier, form: forms.ModelForm[Any], change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        pools_ensure(obj)
 
 
 @admin.register(Tenant)

@@ -109,11 +109,14 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
     internal = {
         "Chunk",
         "Embedding",
+        "Allowance",
         "DefaultPermission",
         "Event",
         "IdempotencyKey",
         "Lane",
         "Leadership",
+        "QueuePace",
+        "QueuePool",
         "StepAttempt",
     }
     ours = {
@@ -249,7 +252,9 @@ def test_a_queue_shows_its_lanes(administrator: Person, submit: Callable[..., Wo
     html = administrator.page(change_url(QueueConfig.objects.get(pk="standard")))
     assert "acme" in html
     assert "backlog" in html
-    assert "1 of 50" in html
+    assert "1 (of 50 in all)" in html
+    assert "It is taken as soon as its turn comes." in html
+    assert "100 shared" in html
 
 
 def test_a_tenant_shows_what_it_runs_and_spends(

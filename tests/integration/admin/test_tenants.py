@@ -9,8 +9,8 @@ from django.urls import reverse
 
 from apps.knowledge.services import document_create
 from apps.tenants.models import Tenant, TenantTier
-from apps.tenants.services import POOLS, api_key_issue, tenant_create, tenant_suspend
-from apps.workflows.models import Workflow
+from apps.tenants.services import POOLS, TIERS, api_key_issue, tenant_create, tenant_suspend
+from apps.workflows.models import QueuePool, Workflow
 from config.celery import POOLS as CELERY_POOLS
 from tests.integration.admin.conftest import HOSTILE, Person, change_url, list_url, logged, operation_url
 
@@ -21,7 +21,9 @@ def test_a_tenant_is_created_and_logged(operator: Person) -> None:
     assert response.status_code == 302
     tenant = Tenant.objects.get(name="globex")
     assert (tenant.tier_id, tenant.status) == ("free", "active")
-    assert logged(tenant) == ["Added: name 'globex', tier 'free'"]
+    (message,) = logged(tenant)
+    assert message.startswith("Added: name 'globex', tier 'free'")
+    assert tenant.limit("weight") == 1
 
 
 def test_a_name_is_taken_once(operator: Person, tenant: Tenant) -> None:
@@ -150,7 +152,14 @@ def test_a_hostile_name_is_shown_as_text(operator: Person) -> None:
 def test_a_tier_is_changed_within_sense(operator: Person) -> None:
     """Weights and limits are at least one, and its pool is one that workers serve."""
     tier = TenantTier.objects.get(pk="free")
-    good = {"pool": "shared", "weight": "2", "max_concurrent_steps": "7"}
+    good = {
+        "pool": "shared",
+        "weight": "2",
+        "max_concurrent_steps": "7",
+        "requests_per_minute": "60",
+        "steps_per_minute": "60",
+        "tokens_per_minute": "30000",
+    }
     for bad in (
         {"weight": "0"},
         {"weight": "-1"},
@@ -158,6 +167,10 @@ def test_a_tier_is_changed_within_sense(operator: Person) -> None:
         {"max_concurrent_steps": "0"},
         {"pool": "nobody"},
         {"weight": "many"},
+        {"requests_per_minute": "0"},
+        {"steps_per_minute": "-1"},
+        {"tokens_per_minute": ""},
+        {"tokens_per_minute": "99999999999"},
     ):
         assert operator.post(change_url(tier), **{**good, **bad}).status_code == 200, bad
     tier.refresh_from_db()
@@ -165,7 +178,36 @@ def test_a_tier_is_changed_within_sense(operator: Person) -> None:
     assert operator.post(change_url(tier), **good).status_code == 302
     tier.refresh_from_db()
     assert (tier.weight, tier.max_concurrent_steps) == (2, 7)
-    assert logged(tier) == ["Changed: weight 1 → 2, max_concurrent_steps 5 → 7"]
+    assert logged(tier) == [
+        "Changed: tokens_per_minute 20000 → 30000, max_concurrent_steps 5 → 7, weight 1 → 2"
+    ]
+
+
+def test_a_tenant_has_limits_of_its_own(operator: Person, tenant: Tenant) -> None:
+    """Within sense, logged, and taken back by leaving the field empty."""
+    for bad in ({"weight": "0"}, {"steps_per_minute": "-5"}, {"tokens_per_minute": "9999999999"}):
+        assert operator.post(change_url(tenant), name="acme", tier="standard", **bad).status_code == 200, bad
+    assert "Leave it empty for what the tier grants (600)." in operator.page(change_url(tenant))
+    operator.post(change_url(tenant), name="acme", tier="standard", steps_per_minute="30", weight="9")
+    tenant.refresh_from_db()
+    assert (tenant.limit("steps_per_minute"), tenant.limit("weight")) == (30, 9)
+    assert tenant.limit("requests_per_minute") == 600
+    operator.post(change_url(tenant), name="acme", tier="standard", weight="9")
+    tenant.refresh_from_db()
+    assert tenant.limit("steps_per_minute") == 600
+    assert logged(tenant) == [
+        "Changed: steps_per_minute None → 30, weight None → 9",
+        "Changed: steps_per_minute 30 → None",
+    ]
+
+
+def test_a_new_tier_has_its_pool_in_every_queue(operator: Person) -> None:
+    """So that its share of each can be set."""
+    fields = {name: str(value) for name, value in TIERS["standard"].items()}
+    response = operator.post(reverse("admin:tenants_tenanttier_add"), name="gold", pool="shared", **fields)
+    assert response.status_code == 302
+    queues = QueuePool.objects.filter(tier="gold").values_list("queue_id", flat=True)
+    assert set(queues) == {"interactive", "standard", "batch"}
 
 
 def test_the_pools_of_tiers_are_those_of_the_workers() -> None:

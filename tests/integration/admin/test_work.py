@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db import connection
 from django.urls import reverse
 
-from apps.tenants.models import Tenant
-from apps.workflows.models import QueueConfig, Step, Workflow
+from apps.workflows.models import Step, Workflow
 from tests.integration.admin.conftest import Person, change_url, list_url, logged, operation_url
 from tests.integration.conftest import Hand
-
-LIMITS = {
-    "priority": "60",
-    "max_concurrent": "120",
-    "step_timeout_seconds": "90",
-    "max_attempts": "4",
-    "base_backoff_seconds": "2.5",
-    "max_backoff_seconds": "30",
-    "max_lost_workers": "3",
-    "quantum_tokens": "5000",
-}
 
 
 def test_a_run_is_cancelled_by_the_coordinator(operator: Person, submit: Callable[..., Workflow]) -> None:
@@ -79,65 +65,6 @@ def test_an_operation_on_a_run_that_is_not_there_is_404(operator: Person) -> Non
         url = reverse("admin:workflows_workflow_cancel", args=[key])
         assert operator.get(url).status_code == 404
         assert operator.post(url, confirmed="1").status_code == 404
-
-
-def test_limits_are_saved_and_virtual_time_is_not_touched(
-    operator: Person, tenant: Tenant, submit: Callable[..., Workflow], hand: Hand
-) -> None:
-    """Admission moves on between the page and the save."""
-    queue = QueueConfig.objects.get(pk="standard")
-    operator.page(change_url(queue))
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE workflows_queueconfig SET virtual_time = 12345.5 WHERE name = 'standard'")
-    assert operator.post(change_url(queue), **LIMITS, virtual_time="0").status_code == 302
-    queue.refresh_from_db()
-    assert queue.virtual_time == 12345.5
-    assert (queue.max_concurrent, queue.base_backoff_seconds, queue.priority) == (120, 2.5, 60)
-    (message,) = logged(queue)
-    assert message.startswith("Changed: priority 50 → 60, max_concurrent 100 → 120")
-
-
-def test_an_unchanged_limit_of_another_person_is_not_overwritten(operator: Person) -> None:
-    """Only what was changed in the form is written."""
-    queue = QueueConfig.objects.get(pk="standard")
-    unchanged = {name: str(getattr(queue, name)) for name in LIMITS}
-    assert operator.post(change_url(queue), **{**unchanged, "max_attempts": "7"}).status_code == 302
-    queue.refresh_from_db()
-    assert queue.max_attempts == 7
-    assert logged(queue) == ["Changed: max_attempts 3 → 7"]
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"max_concurrent": "0"},
-        {"max_concurrent": "-1"},
-        {"max_concurrent": "99999999999999999999"},
-        {"step_timeout_seconds": "0"},
-        {"max_attempts": "0"},
-        {"max_lost_workers": "0"},
-        {"base_backoff_seconds": "0"},
-        {"base_backoff_seconds": "nan"},
-        {"base_backoff_seconds": "inf"},
-        {"max_backoff_seconds": "1"},
-        {"quantum_tokens": "0"},
-        {"priority": "many"},
-        {"max_attempts": ""},
-    ],
-)
-def test_limits_without_sense_are_refused(operator: Person, bad: dict[str, str]) -> None:
-    """The form says so, and nothing is saved."""
-    queue = QueueConfig.objects.get(pk="standard")
-    assert operator.post(change_url(queue), **{**LIMITS, **bad}).status_code == 200
-    queue.refresh_from_db()
-    assert (queue.max_concurrent, queue.max_attempts, queue.base_backoff_seconds) == (100, 3, 5.0)
-
-
-def test_queues_are_neither_added_nor_deleted(administrator: Person) -> None:
-    """They are there because workers serve them."""
-    assert administrator.get(reverse("admin:workflows_queueconfig_add")).status_code == 403
-    url = reverse("admin:workflows_queueconfig_delete", args=["standard"])
-    assert administrator.post(url, post="yes").status_code == 403
 
 
 def test_a_run_of_many_steps_is_still_one_page(

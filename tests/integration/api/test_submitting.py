@@ -35,16 +35,18 @@ def test_an_accepted_submission_says_where_to_watch_it(api: Api) -> None:
     assert (read["type"], read["status"], read["priority"]) == ("one_noop", "running", "batch")
     assert (read["result"], read["error"], read["finished_at"], read["cache"]) == (None, None, None, None)
     assert (read["metadata"], read["degradations"], read["cost_usd_micros"]) == ({"order": 7}, [], 0)
-    assert read["steps"] == [
-        {
-            "key": "step_0",
-            "status": "ready",
-            "attempts": 0,
-            "agent": "noop",
-            "tier": "fast",
-            "waiting_for": None,
-        }
-    ]
+    (step,) = read["steps"]
+    assert step.pop("waiting_since") is not None
+    assert step == {
+        "key": "step_0",
+        "status": "ready",
+        "attempts": 0,
+        "agent": "noop",
+        "tier": "fast",
+        "waiting_for": "no_worker",
+        "waiting_until": None,
+        "waiting_reason": "No live worker serves this queue; start one.",
+    }
 
 
 @pytest.mark.parametrize(

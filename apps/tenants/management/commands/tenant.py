@@ -5,12 +5,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.tenants.models import Tenant
-from apps.tenants.services import TenantExists, UnknownTier, api_key_issue, tenant_create
+from apps.tenants.models import LIMITS, Tenant
+from apps.tenants.services import TenantExists, UnknownTier, api_key_issue, tenant_create, tenant_limit
 
 
 class Command(BaseCommand):
-    help = "Creates a tenant, or a key for one that exists; a key is printed this once."
+    help = "Creates a tenant, a key for one that exists (printed this once), or gives it limits of its own."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -20,13 +20,32 @@ class Command(BaseCommand):
         key = actions.add_parser("key", help="Another key for a tenant.")
         key.add_argument("name")
         key.add_argument("--key-name", default="terminal")
+        limits = actions.add_parser("limits", help="Limits of its own for a tenant; 'tier' for the tier's.")
+        limits.add_argument("name")
+        for limit in LIMITS:
+            limits.add_argument(f"--{limit.replace('_', '-')}", default=None)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["action"] == "limits":
+            self._limit(self._find(options["name"]), options)
+            return
         tenant = self._create(options) if options["action"] == "create" else self._find(options["name"])
         issued = api_key_issue(tenant=tenant, name=options.get("key_name") or "first key")
         self.stdout.write(f"tenant {tenant.name} ({tenant.tier_id}), id {tenant.pk}")
         self.stdout.write(f"key    {issued.plaintext}")
         self.stdout.write("This key is shown only now. Keep it where your application finds it.")
+
+    def _limit(self, tenant: Tenant, options: dict[str, Any]) -> None:
+        given = {name: options[name] for name in LIMITS if options[name] is not None}
+        try:
+            limits = {name: None if text == "tier" else int(text) for name, text in given.items()}
+            tenant_limit(tenant, limits)
+        except ValueError as error:
+            raise CommandError(f"{error} (a whole number, or 'tier' for what the tier grants)") from error
+        tenant.refresh_from_db()
+        for name in LIMITS:
+            own = "its tier's" if getattr(tenant, name) is None else "its own"
+            self.stdout.write(f"{name:<22}{tenant.limit(name):>14,}  {own}")
 
     def _create(self, options: dict[str, Any]) -> Tenant:
         try:
