@@ -67,7 +67,7 @@ def _noise() -> list[Result]:
 def _shares() -> list[Result]:
     tenants = [_tenant(f"weight {weight}", weight) for weight in WEIGHTS]
     for tenant in tenants:
-        _flood(tenant, SHARE_STEPS, SHARE_SECONDS)
+        _flood(tenant, SHARE_STEPS, SHARE_SECONDS, in_workflows_of=50)
     done = [0, 0, 0]
     _until(lambda: min(_started(tenant) for tenant in tenants) > 10)
     before = [_started(tenant) for tenant in tenants]
@@ -90,21 +90,29 @@ def _shares() -> list[Result]:
 def _tenant(name: str, weight: int | None = None) -> Any:
     tier = f"bench-{weight or 'even'}"
     TenantTier.objects.get_or_create(
-        name=tier, defaults={"weight": weight or 1, "max_concurrent_steps": 1_000, "pool": "shared"}
+        name=tier,
+        defaults={
+            "weight": weight or 1,
+            "max_concurrent_steps": 1_000,
+            "steps_per_minute": 10_000_000,
+            "tokens_per_minute": 2_000_000_000,
+        },
     )
     tenant = tenant_create(name=f"{name} {uuid.uuid4()}", tier=tier)
     assert isinstance(tenant, Tenant)
     return tenant
 
 
-def _flood(tenant: Any, steps: int, seconds: float) -> None:
-    """So many steps in workflows of a thousand, ready at once."""
-    each = 1_000 if steps > 2_000 else steps
-    for _ in range(steps // each):
+def _flood(tenant: Any, steps: int, seconds: float, in_workflows_of: int = 1_000) -> None:
+    """So many steps, ready at once.
+
+    Steps of one workflow end one after the other: where they are short it takes many workflows to fill the slots.
+    """
+    for _ in range(steps // in_workflows_of):
         submission = submission_make(
             tenant=tenant,
             type_="each_sleeps",
-            workflow_input={"items": list(range(each)), "seconds": seconds},
+            workflow_input={"items": list(range(in_workflows_of)), "seconds": seconds},
             queue="standard",
         )
         workflow_start(tenant=tenant, submission=submission)
