@@ -5,17 +5,15 @@ from __future__ import annotations
 import random
 import statistics
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from apps.tenants.models import Tenant, TenantTier
-from apps.tenants.services import tenant_create
 from apps.workflows.models import Heartbeat, Step, Workflow
 from apps.workflows.services import workflow_cancel, workflow_start
 from apps.workflows.submissions import submission_make
 from config.stack.stack import Stack
 from tests.benchmarks.results import Result
+from tests.benchmarks.tenants import unlimited_tenant
 
 SLOTS = 40
 FLOOD_STEPS = 10_000
@@ -38,8 +36,8 @@ def measure(stack: Stack) -> list[Result]:
 
 
 def _noise() -> list[Result]:
-    alone = _waits(_tenant("quiet alone"), over_seconds=20)
-    flooder, quiet = _tenant("flood"), _tenant("quiet beside")
+    alone = _waits(unlimited_tenant("quiet alone"), over_seconds=20)
+    flooder, quiet = unlimited_tenant("flood"), unlimited_tenant("quiet beside")
     _flood(flooder, FLOOD_STEPS, FLOOD_SECONDS)
     _until(lambda: _running(flooder) >= SLOTS * 0.7)
     beside = _waits(quiet, over_seconds=60)
@@ -65,7 +63,7 @@ def _noise() -> list[Result]:
 
 
 def _shares() -> list[Result]:
-    tenants = [_tenant(f"weight {weight}", weight) for weight in WEIGHTS]
+    tenants = [unlimited_tenant(f"weight {weight}", weight) for weight in WEIGHTS]
     for tenant in tenants:
         _flood(tenant, SHARE_STEPS, SHARE_SECONDS)
     done = [0, 0, 0]
@@ -85,16 +83,6 @@ def _shares() -> list[Result]:
     return [
         Result("shares of tenants of weights 1 : 2 : 4, furthest off", 100 * worst, "%", shares, goal="≤ 5%")
     ]
-
-
-def _tenant(name: str, weight: int | None = None) -> Any:
-    tier = f"bench-{weight or 'even'}"
-    TenantTier.objects.get_or_create(
-        name=tier, defaults={"weight": weight or 1, "max_concurrent_steps": 1_000, "pool": "shared"}
-    )
-    tenant = tenant_create(name=f"{name} {uuid.uuid4()}", tier=tier)
-    assert isinstance(tenant, Tenant)
-    return tenant
 
 
 def _flood(tenant: Any, steps: int, seconds: float) -> None:
