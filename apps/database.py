@@ -69,6 +69,16 @@ def require_connection(*, within_seconds: float) -> None:
         pool.putconn(pool.getconn(within_seconds))
 
 
+def drop_broken_connections() -> None:
+    """Looks at the idle connections of this process once one was found broken.
+
+    After a restart of the database all of them are, and each would fail whoever borrows it next.
+    """
+    pool: Any = cast(Any, connection).pool
+    if pool is not None and not pool.closed:
+        pool.check()
+
+
 @contextmanager
 def read_within(seconds: float) -> Iterator[None]:
     """Reads in one transaction; the database gives each up after `seconds`, as does whoever waits for a connection.

@@ -160,6 +160,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "WorkflowStatus": [status.value for status in WorkflowStatus],
         "StepStatus": [status.value for status in StepStatus],
+        "UnfinishedStatus": [status.value for status in WorkflowStatus if not status.is_terminal],
+        "DeadLetterStatus": ["open", "requeued", "discarded"],
     },
 }
 

@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
-from apps.database import OUTAGE_ERRORS
+from apps.database import OUTAGE_ERRORS, drop_broken_connections
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +139,7 @@ def as_problem(error: Exception) -> Problem:
             return Problem(error.status_code, str(error.default_code), str(error.detail))
     if isinstance(error, OUTAGE_ERRORS):
         logger.error("the database does not answer (%s)", type(error).__name__)
+        drop_broken_connections()
         return Problem(
             503, "database_unavailable", "The database does not answer; try again in a few seconds."
         )

@@ -8,7 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from apps.api.errors import read_only
-from apps.database import OUTAGE_ERRORS, require_connection
+from apps.database import OUTAGE_ERRORS, drop_broken_connections, require_connection
 from apps.knowledge.embedder import embedder
 from apps.workflows.selectors import live_processes
 
@@ -32,6 +32,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         require_connection(within_seconds=DATABASE_SECONDS)
         live = live_processes()
     except OUTAGE_ERRORS:
+        drop_broken_connections()
         body = {"status": "unavailable", "degraded": ["database: nothing can be read or submitted"]}
         return JsonResponse(body, status=503)
     degraded = []

@@ -204,3 +204,18 @@ always_slow = registry.define(
         result="last",
     )
 )
+seeded_fan_out = registry.define(
+    Definition(
+        type="seeded_fan_out",
+        title="A list made from what may be skipped",
+        description="A fan-out over an output that was made with a step that may be skipped; its elements may be, too.",
+        input_schema=ANY_OBJECT,
+        steps=(
+            StepSpec(key="seed", agent="noop", on_failure="skip"),
+            StepSpec(key="list", agent="list", needs=("seed",)),
+            StepSpec(key="double", agent="double", for_each="list.items", on_failure="skip"),
+            StepSpec(key="gather", agent="gather", needs=("double",)),
+        ),
+        result="gather",
+    )
+)

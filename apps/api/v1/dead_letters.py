@@ -65,7 +65,7 @@ class DeadLetterSerializer(serializers.Serializer):
     """A step that gave up."""
 
     id = serializers.UUIDField()
-    status = serializers.ChoiceField(DeadLetter.Status.choices)
+    status = serializers.ChoiceField(DeadLetter.Status.values)
     tenant_id = serializers.UUIDField()
     workflow_id = serializers.UUIDField()
     step_id = serializers.UUIDField()

@@ -38,7 +38,7 @@ from apps.api.serializers import (
     UsdField,
 )
 from apps.api.waiting import WaitingResponse, WaitingView
-from apps.database import OUTAGE_ERRORS, read_within
+from apps.database import OUTAGE_ERRORS, drop_broken_connections, read_within
 from apps.tenants.models import Tenant
 from apps.workflows.models import Feedback, Workflow
 from apps.workflows.selectors import steps_of, workflows_of
@@ -309,6 +309,7 @@ class WorkflowView(WaitingView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, OUTAGE_ERRORS) and self.request.method == "GET":
+            drop_broken_connections()
             stale = last_known.recall(self.request, self.kwargs["workflow_id"])
             if stale is not None:
                 return Response(stale)

@@ -281,6 +281,61 @@ def test_an_element_of_a_fan_out_is_requeued_alone(submit: Submit, hand: Hand) -
     assert hand.claim_next().needs == {"double": [2, 4, 6]}
 
 
+def test_a_fan_out_whose_list_is_made_anew_has_new_steps(submit: Submit, hand: Hand) -> None:
+    """Those of the old list are gone, with their notes; their letters are settled with the requeue."""
+    workflow = submit("seeded_fan_out")
+    hand.finish(hand.claim_next(), outcome=PERMANENT)
+    hand.finish(hand.claim_next(), {"items": [1, 2]})
+    old = hand.claim_next()
+    hand.finish(old, 2)
+    hand.finish(hand.claim_next(), outcome=PERMANENT)
+    hand.finish(hand.claim_next(), {"double": [2, None]})
+    before = fresh(workflow)
+    assert (before.status, [note["step"] for note in before.degradations]) == (
+        "partial",
+        ["seed", "double[1]"],
+    )
+    report = requeue(DeadLetter.objects.filter(key="seed"))
+    assert (report.requeued, report.refused) == (1, [])
+    assert statuses(workflow) == {"seed": "ready", "list": "blocked", "gather": "blocked"}
+    assert (fresh(workflow).degradations, fresh(workflow).fan_out) == ([], {})
+    assert set(DeadLetter.objects.values_list("status", flat=True)) == {"requeued"}
+    hand.finish(hand.claim_next(), {"seeded": True})
+    hand.finish(hand.claim_next(), {"items": [1, 2, 3]})
+    for number in range(3):
+        step = hand.claim_next()
+        assert (step.item, step.attempt) == (number + 1, 1)
+        assert step.step_id != old.step_id
+        hand.finish(step, 2 * step.item)
+    last = hand.claim_next()
+    assert last.needs == {"double": [2, 4, 6]}
+    hand.finish(last, {"double": [2, 4, 6]})
+    assert fresh(workflow).status == "succeeded"
+
+
+def test_elements_are_requeued_one_after_the_other(submit: Submit, hand: Hand) -> None:
+    """The second while the workflow runs again, since nothing has begun that depends on it."""
+    workflow = submit("seeded_fan_out")
+    hand.finish(hand.claim_next(), {})
+    hand.finish(hand.claim_next(), {"items": [1, 2]})
+    for _ in range(2):
+        hand.finish(hand.claim_next(), outcome=PERMANENT)
+    hand.finish(hand.claim_next(), {"double": [None, None]})
+    first, second = DeadLetter.objects.order_by("key")
+    assert requeue(DeadLetter.objects.filter(pk=first.pk)).requeued == 1
+    assert statuses(workflow)["double[1]"] == "skipped"
+    assert requeue(DeadLetter.objects.filter(pk=second.pk)).requeued == 1
+    for _ in range(2):
+        step = hand.claim_next()
+        hand.finish(step, 2 * step.item)
+    assert hand.claim_next().needs == {"double": [2, 4]}
+    third = submit("seeded_fan_out")
+    hand.finish(hand.claim_next(), outcome=PERMANENT)
+    report = requeue(DeadLetter.objects.filter(workflow=third))
+    assert report.requeued == 0
+    assert "gone on with step 'list'" in report.refused[0].detail
+
+
 def test_a_dry_run_changes_nothing(submit: Submit, hand: Hand) -> None:
     """It says what would be done."""
     workflow = submit("one_noop")
