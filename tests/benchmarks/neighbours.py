@@ -22,8 +22,10 @@ FLOOD_STEPS = 10_000
 FLOOD_SECONDS = 0.5
 QUIET = 200
 WEIGHTS = (1, 2, 4)
-SHARE_STEPS = 1_500
-SHARE_SECONDS = 0.2
+SHARE_STEPS = 3_000
+SHARE_SECONDS = 0.15
+WARM_UP = 150
+"""Steps of each tenant before its share is measured: until then tenants use up how far they may run ahead."""
 SEED = 1
 
 
@@ -75,7 +77,7 @@ def _shares() -> list[Result]:
     tenants = [unlimited_tenant(f"weight {weight}", weight) for weight in WEIGHTS]
     for tenant in tenants:
         _flood(tenant, SHARE_STEPS, SHARE_SECONDS)
-    _until(lambda: min(_started(tenant) for tenant in tenants) > 50)
+    _until(lambda: min(_started(tenant) for tenant in tenants) > WARM_UP)
     before = [_started(tenant) for tenant in tenants]
     # Until the heaviest has had most of its steps: all three have work waiting all the while.
     _until(lambda: _started(tenants[-1]) > SHARE_STEPS * 0.8)
@@ -95,7 +97,7 @@ def _shares() -> list[Result]:
 
 def _flood(tenant: Any, steps: int, seconds: float) -> None:
     """So many steps in workflows of a thousand, ready at once."""
-    each = 1_000 if steps > 2_000 else steps
+    each = 1_000
     for _ in range(steps // each):
         submission = submission_make(
             tenant=tenant,
