@@ -20,7 +20,7 @@ from apps.database import OUTAGE_ERRORS, call_function, to_jsonb
 TELL_SECONDS = 1.0
 TELL_AT_ONCE = 20
 """After so many continued steps of one lane the database is told sooner: its tenant may come near a limit."""
-SHORTEST_PAUSE_SECONDS = 0.05
+SHORTEST_PAUSE_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 

@@ -19,6 +19,16 @@ QUEUES = """
     ALTER TABLE workflows_allowance SET (fillfactor = 50, autovacuum_vacuum_threshold = 200);
 """
 
+# Admission as it was before, and nothing of what came with this one.
+BEFORE = (
+    (SQL / "0002_admission.sql").read_text().replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+    + """
+    DROP FUNCTION workflows_rate_wait, workflows_rate_due, workflows_pool_slots, workflows_shared_slots,
+        workflows_share_cap, workflows_reserved_slots, workflows_mark_yielding, workflows_review_lanes,
+        workflows_account, workflows_lane_facts, workflows_queue_signals;
+"""
+)
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -177,5 +187,5 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunSQL(QUEUES, migrations.RunSQL.noop),
-        migrations.RunSQL((SQL / "0008_admission.sql").read_text(), migrations.RunSQL.noop),
+        migrations.RunSQL((SQL / "0008_admission.sql").read_text(), BEFORE),
     ]
