@@ -27,7 +27,7 @@ class LaneFacts:
     """Everything that decides whether a ready step of a tenant is admitted to a queue.
 
     `…_active` count steps under way, `…_most` are limits (None: there is none); `…_here` is the tenant's in this
-    queue. Slots are those of the tenant's pool of workers.
+    queue. Slots are those of the tenant's pool of workers. `others_wait` also while another was served just now.
     """
 
     tenant_is_active: bool
@@ -93,7 +93,7 @@ def why_ready_waits(facts: LaneFacts) -> WaitReason:
         (
             facts.others_wait and facts.tenant_here >= facts.share_cap,
             QueueWait.SHARE_CAP,
-            f"The tenant has {facts.tenant_here} slots, as many as one may have while others wait.",
+            f"The tenant has {facts.tenant_here} slots, as many as one may have while others wait or come again.",
         ),
         (
             facts.pool_free <= 0,

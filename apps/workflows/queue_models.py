@@ -13,7 +13,8 @@ class QueueConfig(models.Model):
     """A queue by kind of work: how much of it runs at once, for how long, and how often it is tried.
 
     Its workers may be lent to another queue, and others lent to it (agentplatform.workflows.queueing).
-    `virtual_times` belongs to admission: the start tag of the last step that it admitted for each pool of workers.
+    Two fields belong to admission, each by pool of workers: `virtual_times`, the start tag of the last step that it
+    admitted, and `recent_tenants`, the two tenants that it admitted last, and when.
     """
 
     name = models.SlugField(primary_key=True, max_length=32)
@@ -49,6 +50,7 @@ class QueueConfig(models.Model):
         default=0.0, editable=False
     )  # where pools begin that have none of their own
     virtual_times = models.JSONField(default=dict, db_default={}, editable=False)
+    recent_tenants = models.JSONField(default=dict, db_default={}, editable=False)
 
     class Meta:
         verbose_name = "queue"

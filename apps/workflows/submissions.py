@@ -16,6 +16,7 @@ from apps.workflows.selectors import current_definitions, definition_by_id
 from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, Submission
 
 DEFAULT_QUEUE = "standard"
+MAX_DEADLINE_SECONDS = 7 * 86_400
 
 
 class InvalidSubmission(ValueError):

@@ -48,10 +48,10 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
     from apps.tenants.models import TenantTier
     from apps.workflows.models import QueueConfig
     from tests.benchmarks import first_token, latency, memory, neighbours, streams, throughput, volume
+    from tests.benchmarks.tenants import UNLIMITED
 
     QueueConfig.objects.filter(name="batch").update(max_concurrent=1_000)
-    unlimited = {"requests_per_minute": 10_000_000, "steps_per_minute": 10_000_000}
-    TenantTier.objects.update(**unlimited, tokens_per_minute=2_000_000_000)
+    TenantTier.objects.update(**UNLIMITED)
     stack.start(["dispatcher"])
     results = throughput.measure(stack) if "throughput" in wanted else []
     over_rest = [

@@ -11,13 +11,12 @@ from typing import Any
 
 from django.db import connection
 
-from apps.tenants.models import TenantTier
-from apps.tenants.services import tenant_create
 from apps.workflows.models import Event, Step, Workflow
 from apps.workflows.services import workflow_start
 from apps.workflows.submissions import submission_make
 from config.stack.stack import Stack
 from tests.benchmarks.results import Result
+from tests.benchmarks.tenants import unlimited_tenant
 
 FINISHED_WORKFLOWS = 100_000
 READY = 100_000
@@ -30,7 +29,7 @@ WINDOW_SECONDS = 6.0
 def measure(stack: Stack) -> list[Result]:
     """One-step workflows of twenty tenants, on an empty database and on a full one, with the same worker."""
     stack.start(["throughput"])
-    tenants = _tenants()
+    tenants = [unlimited_tenant("volume") for _ in range(TENANTS)]
     _fill_ready(tenants, SAMPLE)
     _drained()
     empty = []
@@ -59,13 +58,6 @@ def measure(stack: Stack) -> list[Result]:
             "≥ 0.9×",
         ),
     ]
-
-
-def _tenants() -> list[Any]:
-    TenantTier.objects.get_or_create(
-        name="bench-volume", defaults={"weight": 1.0, "max_concurrent_steps": 1_000, "pool": "shared"}
-    )
-    return [tenant_create(name=f"volume {uuid.uuid4()}", tier="bench-volume") for _ in range(TENANTS)]
 
 
 def _fill_ready(tenants: Sequence[Any], count: int) -> None:

@@ -34,7 +34,6 @@ from apps.api.serializers import (
     StrictIntegerField,
     StrictSerializer,
 )
-from apps.api.v1.workflows import MAX_DEADLINE_SECONDS
 from apps.workflows.dead_letter_selectors import (
     dead_letter_attempts,
     dead_letter_groups,
@@ -49,7 +48,7 @@ from apps.workflows.dead_letters import (
 )
 from apps.workflows.letters import DeadLetter
 from apps.workflows.operations import Actor
-from apps.workflows.submissions import InvalidSubmission
+from apps.workflows.submissions import MAX_DEADLINE_SECONDS, InvalidSubmission
 
 _TEXT_FILTERS = {
     "fingerprint": "fingerprint",

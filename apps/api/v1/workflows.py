@@ -29,14 +29,7 @@ from apps.api.last_known import last_known
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
 from apps.api.preferences import MAX_WAIT_SECONDS, wait_seconds
-from apps.api.serializers import (
-    ObjectField,
-    StrictBooleanField,
-    StrictCharField,
-    StrictIntegerField,
-    StrictSerializer,
-    UsdField,
-)
+from apps.api.v1.submissions import AcceptedSerializer, PlanSerializer, SubmissionSerializer
 from apps.api.waiting import WaitingResponse, WaitingView
 from apps.database import OUTAGE_ERRORS, drop_broken_connections, read_within
 from apps.tenants.models import Tenant
@@ -49,71 +42,13 @@ from apps.workflows.services import (
     workflow_plan,
     workflow_start,
 )
-from apps.workflows.submissions import DEFAULT_QUEUE, InvalidSubmission, submission_make
+from apps.workflows.submissions import InvalidSubmission, submission_make
 from apps.workflows.waits import WAIT_CODES, waits_of
 
-MAX_DEADLINE_SECONDS = 7 * 86_400
 READ_SECONDS = 1.0
 """How long the database has for each read of a workflow."""
 
-MAX_METADATA_BYTES = 16_384
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
-
-
-class SubmissionSerializer(StrictSerializer):
-    """A request for a run. Without `type` the platform finds the definition that takes the input."""
-
-    type = StrictCharField(required=False, max_length=64)
-    input = ObjectField()
-    priority = serializers.ChoiceField(["interactive", "standard", "batch"], default=DEFAULT_QUEUE)
-    deadline_seconds = StrictIntegerField(required=False, min_value=1, max_value=MAX_DEADLINE_SECONDS)
-    max_cost_usd = UsdField(required=False)
-    metadata = ObjectField(required=False)
-    dry_run = StrictBooleanField(default=False)
-
-    def validate_metadata(self, value: dict[str, Any]) -> dict[str, Any]:
-        if len(str(value)) > MAX_METADATA_BYTES:
-            raise serializers.ValidationError(
-                f"At most {MAX_METADATA_BYTES} characters of metadata are kept."
-            )
-        return value
-
-
-class AcceptedSerializer(serializers.Serializer):
-    """An accepted run, and where to watch it."""
-
-    workflow_id = serializers.UUIDField()
-    status_url = serializers.URLField()
-    events_url = serializers.URLField()
-    status = serializers.ChoiceField(
-        [status.value for status in WorkflowStatus],
-        required=False,
-        help_text="With `Prefer: wait`: how it stood when the wait was over.",
-    )
-
-
-class PlannedStepSerializer(serializers.Serializer):
-    """A step that a submission would run."""
-
-    key = serializers.CharField()
-    agent = serializers.CharField()
-    tier = serializers.CharField()
-    model = serializers.CharField(allow_null=True, help_text="null when it calls none.")
-    count = serializers.IntegerField(
-        allow_null=True, help_text="How many; null where only the run will tell."
-    )
-    worst_case_cost_usd_micros = serializers.IntegerField(allow_null=True)
-
-
-class PlanSerializer(serializers.Serializer):
-    """What a submission would run and could cost at most."""
-
-    type = serializers.CharField()
-    version = serializers.IntegerField()
-    steps = PlannedStepSerializer(many=True)
-    worst_case_cost_usd_micros = serializers.IntegerField(
-        allow_null=True, help_text="null where only the run will tell how many steps there are."
-    )
 
 
 class StepSerializer(serializers.Serializer):

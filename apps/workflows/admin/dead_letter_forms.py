@@ -15,8 +15,7 @@ from unfold.widgets import (
 )
 
 from apps.workflows.dead_letters import RequeueOptions
-
-MAX_DEADLINE_SECONDS = 7 * 86_400
+from apps.workflows.submissions import MAX_DEADLINE_SECONDS
 
 
 class IndentedJSONField(forms.JSONField):

@@ -25,7 +25,13 @@ BEFORE = (
     + """
     DROP FUNCTION workflows_rate_wait, workflows_rate_due, workflows_pool_slots, workflows_shared_slots,
         workflows_share_cap, workflows_reserved_slots, workflows_mark_yielding, workflows_review_lanes,
-        workflows_account, workflows_lane_facts, workflows_queue_signals;
+        workflows_account, workflows_lane_facts, workflows_queue_signals, workflows_virtual_time;
+    CREATE OR REPLACE FUNCTION workflows_mark_lane(p_queue text, p_tenant uuid) RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO workflows_lane AS lane (queue_id, tenant_id, virtual_time, backlogged)
+        VALUES (p_queue, p_tenant, 0, true)
+        ON CONFLICT (queue_id, tenant_id) DO UPDATE SET backlogged = true WHERE NOT lane.backlogged;
+    END $$;
 """
 )
 

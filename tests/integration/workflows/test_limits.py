@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -100,11 +101,12 @@ def test_one_tenants_rate_holds_up_nobody_else(submit: Submit, hand: Hand, tenan
     assert Counter(admitted_tenants(hand, 11)) == {"slow": 1, "acme": 10}
     assert Lane.objects.get(tenant=slow).held
     submit("one_noop")
+    QueueConfig.objects.update(recent_tenants={})  # as if its one step had been admitted a while ago
     assert not lane_facts("standard", tenant.pk).others_wait
 
 
 def test_no_tenant_takes_more_than_its_share_while_others_wait(submit: Submit, tenant: Tenant) -> None:
-    """Ten slots: eight for the one with a hundred times the weight; all ten once it is alone."""
+    """Ten slots: eight for the one with a thousand times the weight; all ten once it has been alone for two seconds."""
     hand = Hand(slots=10)
     tenant_limit(tenant, {"weight": 1000})
     small = tenant_create(name="small", tier="standard", limits={"weight": 1})
@@ -118,7 +120,10 @@ def test_no_tenant_takes_more_than_its_share_while_others_wait(submit: Submit, t
         claimed = hand.store.claim(step.pk, 1)
         assert claimed is not None
         hand.finish(claimed, {})
-    assert admitted_tenants(hand, 10) == ["small", "acme"]
+    assert admitted_tenants(hand, 10) == ["small"]
+    assert wait_of(tenant) == QueueWait.SHARE_CAP
+    time.sleep(2.1)
+    assert admitted_tenants(hand, 10) == ["acme"]
 
 
 def test_a_tenant_that_has_all_slots_gives_them_back_when_another_comes(

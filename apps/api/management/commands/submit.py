@@ -18,7 +18,8 @@ from rich.console import Console
 from apps.api.errors import Problem, as_problem
 from apps.api.parsers import StrictJSONParser
 from apps.api.progress import WorkflowView, board, show_outcome
-from apps.api.v1.workflows import SubmissionSerializer, WorkflowSerializer, submission_of
+from apps.api.v1.submissions import SubmissionSerializer
+from apps.api.v1.workflows import WorkflowSerializer, submission_of
 from apps.database import release_connection, until_answered
 from apps.tenants.models import Tenant
 from apps.workflows.models import Workflow

@@ -64,6 +64,27 @@ BEGIN
     FROM pools p CROSS JOIN shared h CROSS JOIN active a GROUP BY 1;
 END $$;
 
+-- The virtual time of a tenant's pool of workers in a queue: that of the lane that was served last.
+CREATE FUNCTION workflows_virtual_time(p_queue text, p_tenant uuid) RETURNS double precision LANGUAGE sql STABLE AS $$
+    SELECT coalesce((q.virtual_times ->> lim.pool)::float, q.virtual_time)
+    FROM workflows_queueconfig q, tenants_limits lim WHERE q.name = p_queue AND lim.tenant_id = p_tenant
+$$;
+
+-- Marks a lane that has something ready. One that had nothing begins at the present virtual time: what it did not
+-- ask for while it was idle is not owed to it. While it has a backlog its own virtual time counts, even behind the
+-- present one: estimates that were too high are given back to it, and would be lost otherwise.
+CREATE OR REPLACE FUNCTION workflows_mark_lane(p_queue text, p_tenant uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM workflows_lane
+                   WHERE queue_id = p_queue AND tenant_id = p_tenant AND backlogged) THEN
+        INSERT INTO workflows_lane AS lane (queue_id, tenant_id, virtual_time, backlogged)
+        VALUES (p_queue, p_tenant, coalesce(workflows_virtual_time(p_queue, p_tenant), 0), true)
+        ON CONFLICT (queue_id, tenant_id) DO UPDATE
+        SET backlogged = true, virtual_time = greatest(lane.virtual_time, excluded.virtual_time)
+        WHERE NOT lane.backlogged;
+    END IF;
+END $$;
+
 -- The most slots of a pool that one tenant holds while others wait for it: 80%, and at least one.
 CREATE FUNCTION workflows_share_cap(p_slots bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     SELECT greatest(1, floor(0.8 * p_slots)::bigint)
@@ -105,6 +126,7 @@ DECLARE
     v_step record;
     v_step_id uuid;
     v_start double precision;
+    v_now double precision;
     v_granted int := 0;
     v_tenant text;
     v_held boolean;
@@ -177,6 +199,10 @@ BEGIN
                 OR workflows_reserved_slots(v_tiers, v_lane.pool, v_lane.tier)
                    >= (v_pool_free ->> v_lane.pool)::bigint) THEN
                 v_deferred := v_deferred || v_lane.tenant_id;
+                -- What it may not have now is not owed to it later.
+                UPDATE workflows_lane l SET virtual_time = (v_virtual_times ->> v_lane.pool)::float
+                WHERE l.queue_id = p_queue AND l.tenant_id = v_lane.tenant_id
+                  AND l.virtual_time < (v_virtual_times ->> v_lane.pool)::float;
             ELSE
                 SELECT s.id, s.attempt, s.workflow_id, s.label, s.estimated_tokens, s.needs INTO v_step
                 FROM workflows_step s
@@ -203,9 +229,9 @@ BEGIN
             v_at_tenant := v_lane.tenant_id;
             CONTINUE;
         END IF;
-        v_start := greatest(coalesce((v_virtual_times ->> v_lane.pool)::float, v_queue.virtual_time),
-                            v_lane.virtual_time);
-        v_virtual_times := jsonb_set(v_virtual_times, ARRAY[v_lane.pool], to_jsonb(v_start));
+        v_now := coalesce((v_virtual_times ->> v_lane.pool)::float, v_queue.virtual_time);
+        v_start := CASE WHEN v_lane.held THEN greatest(v_now, v_lane.virtual_time) ELSE v_lane.virtual_time END;
+        v_virtual_times := jsonb_set(v_virtual_times, ARRAY[v_lane.pool], to_jsonb(greatest(v_now, v_start)));
         UPDATE workflows_lane l
         SET virtual_time = v_start + v_step.estimated_tokens::float / v_lane.weight
         WHERE l.queue_id = p_queue AND l.tenant_id = v_lane.tenant_id;
@@ -277,7 +303,8 @@ DECLARE
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM pg_advisory_xact_lock(hashtext('workflows_admit'));
-    UPDATE workflows_lane l SET held = false
+    UPDATE workflows_lane l
+    SET held = false, virtual_time = greatest(l.virtual_time, workflows_virtual_time(l.queue_id, l.tenant_id))
     FROM tenants_limits lim LEFT JOIN workflows_allowance a ON a.tenant_id = lim.tenant_id
     WHERE l.held AND lim.tenant_id = l.tenant_id AND lim.status = 'active'
       AND workflows_rate_wait(a.steps_due_at, lim.steps_per_minute, 1) = 0
@@ -334,9 +361,13 @@ BEGIN
     END IF;
     SELECT q.quantum_tokens, coalesce((q.virtual_times ->> v_pool)::float, q.virtual_time)
     INTO v_quantum, v_now FROM workflows_queueconfig q WHERE q.name = p_queue;
-    UPDATE workflows_lane l SET virtual_time = greatest(l.virtual_time, v_now) + p_tokens::float / v_weight
+    -- A lane with a backlog of its own stands where it stands in line; one without begins now, as the others would.
+    UPDATE workflows_lane l
+    SET virtual_time = CASE WHEN l.backlogged THEN l.virtual_time ELSE greatest(l.virtual_time, v_now) END
+                       + p_tokens::float / v_weight
     WHERE l.queue_id = p_queue AND l.tenant_id = p_tenant
-      AND greatest(l.virtual_time, v_now) <= greatest(v_others, v_now) + v_quantum::float / v_weight;
+      AND CASE WHEN l.backlogged THEN l.virtual_time <= v_others + v_quantum::float / v_weight
+          ELSE greatest(l.virtual_time, v_now) <= greatest(v_others, v_now) + v_quantum::float / v_weight END;
     RETURN FOUND;
 END $$;
 
