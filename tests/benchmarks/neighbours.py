@@ -7,11 +7,12 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from apps.workflows.models import Heartbeat, Step, Workflow
-from apps.workflows.services import workflow_cancel, workflow_start
+from apps.workflows.services import AlreadyFinished, workflow_cancel, workflow_start
 from apps.workflows.submissions import submission_make
 from config.stack.stack import Stack
 from tests.benchmarks.results import Result
@@ -143,7 +144,8 @@ def _unfinished(tenant: Any) -> int:
 
 def _cancel(tenant: Any) -> None:
     for workflow in Workflow.objects.filter(tenant=tenant, finished_at=None):
-        workflow_cancel(workflow.pk)
+        with suppress(AlreadyFinished):
+            workflow_cancel(workflow.pk)
     _until(lambda: _running(tenant) == 0)
 
 

@@ -19,6 +19,7 @@ BEFORE = "\n".join(
     (
         function_of("0009_admission_costs.sql", "workflows_admit"),
         function_of("0008_admission.sql", "workflows_lane_facts"),
+        function_of("0008_admission.sql", "workflows_grant_continuation"),
         "DROP FUNCTION workflows_seen, workflows_seen_beside;",
     )
 )

@@ -138,9 +138,10 @@ def test_a_tenant_that_has_all_slots_gives_them_back_when_another_comes(
     assert step is not None
     other = tenant_create(name="other", tier="standard")
     submit("one_noop", tenant=other)
-    assert hand.admit() == []
     assert hand.finish(step, {}, may_continue=True).next_step is None
     assert admitted_tenants(hand, 5) == ["other"]
+    # Four of five slots are its share: with these it goes on.
+    assert hand.finish(steps[1], {}, may_continue=True).next_step is not None  # type: ignore[arg-type]
 
 
 def test_shares_match_weights(submit: Submit, hand: Hand, tenant: Tenant) -> None:
