@@ -155,7 +155,7 @@ def test_without_the_fence_the_same_is_caught(product: Product) -> None:
     (definition,) = product.query("SELECT pg_get_functiondef('workflows_finish'::regproc)")[0]
     unfenced, count = re.subn(
         r"AND attempt = p_attempt AND status = 'running' AND v_workflow\.revision = p_revision\s+"
-        r"AND \(NOT p_reap OR lease_expires_at < now\(\)\)",
+        r"AND \(NOT p_reap OR lease_expires_at < now\(\) OR deadline_at < now\(\)\)",
         "",
         definition,
     )
