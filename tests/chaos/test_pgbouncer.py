@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.chaos.storm import storm
-from tests.chaos.test_storms import LONG, execute
+from tests.chaos.storm import LONG, storm
+from tests.chaos.test_storms import execute
 from tests.pgbouncer import PROGRAM, pgbouncer
 from tests.product import Product, broken_invariants
 

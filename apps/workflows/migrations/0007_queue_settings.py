@@ -25,7 +25,8 @@ BEFORE = (
     + """
     DROP FUNCTION workflows_rate_wait, workflows_rate_due, workflows_pool_slots, workflows_shared_slots,
         workflows_share_cap, workflows_reserved_slots, workflows_mark_yielding, workflows_review_lanes,
-        workflows_account, workflows_lane_facts, workflows_queue_signals, workflows_virtual_time;
+        workflows_account, workflows_lane_facts, workflows_queue_signals, workflows_virtual_time,
+        workflows_seen, workflows_seen_beside;
     CREATE OR REPLACE FUNCTION workflows_mark_lane(p_queue text, p_tenant uuid) RETURNS void LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO workflows_lane AS lane (queue_id, tenant_id, virtual_time, backlogged)
@@ -138,6 +139,11 @@ class Migration(migrations.Migration):
             field=models.PositiveIntegerField(
                 db_default=0, default=0, help_text="How many of its own slots may be lent to another queue."
             ),
+        ),
+        migrations.AddField(
+            model_name="queueconfig",
+            name="recent_tenants",
+            field=models.JSONField(db_default={}, default=dict, editable=False),
         ),
         migrations.AddField(
             model_name="queueconfig",

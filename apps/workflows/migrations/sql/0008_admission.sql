@@ -97,12 +97,31 @@ RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     FROM jsonb_each(p_tiers) WHERE key <> p_tier AND value ->> 'pool' = p_pool
 $$;
 
+-- The two tenants that were admitted last to a pool, and when, once another is.
+CREATE FUNCTION workflows_seen(p_recent jsonb, p_pool text, p_tenant text) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT p_recent || jsonb_build_object(p_pool, CASE
+        WHEN p_recent -> p_pool ->> 'tenant' = p_tenant
+        THEN (p_recent -> p_pool) || jsonb_build_object('at', extract(epoch FROM now()))
+        ELSE jsonb_build_object(
+            'tenant', p_tenant, 'at', extract(epoch FROM now()),
+            'other', p_recent -> p_pool -> 'tenant', 'other_at', p_recent -> p_pool -> 'at') END)
+$$;
+
+-- Whether a tenant other than this was admitted to the pool in the last two seconds.
+CREATE FUNCTION workflows_seen_beside(p_recent jsonb, p_pool text, p_tenant text)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT coalesce((p_recent -> p_pool ->> CASE WHEN p_recent -> p_pool ->> 'tenant' = p_tenant
+                                            THEN 'other_at' ELSE 'at' END)::float
+                    > extract(epoch FROM now()) - 2, false)
+$$;
+
 -- Admission. Start-time fair queueing (Goyal, Vin and Cheng, 1996) over the lanes of one queue, charged in
 -- estimated tokens over the tenant's weight (corrected at the step's end: workflows_account), within: the slots of
 -- live workers of the tenant's pool; the queue's max_concurrent, and its tier's in it; the tenant's
 -- max_concurrent_steps over all queues, its steps and tokens a minute, and its being active. Slots that a tier is
 -- still short of, of its guaranteed share, are left to it; and a tenant that has 80% of its pool's slots comes after
--- all others. A tenant's earlier workflows go first, so that what was begun is ended. Running counts are counted,
+-- all others, and gets no more while another was admitted in the last two seconds: who comes again and again finds a
+-- slot free. A tenant's earlier workflows go first, so that what was begun is ended. Running counts are counted,
 -- never kept: they cannot drift. Returns the hints to send. One session admits at a time, since tenants' limits span
 -- the queues.
 CREATE OR REPLACE FUNCTION workflows_admit(p_queue text, p_limit int)
@@ -115,6 +134,7 @@ DECLARE
     v_pool_free jsonb;
     v_pool_cap jsonb;
     v_virtual_times jsonb;
+    v_recent jsonb;
     v_here jsonb;        -- tenant → its steps under way in this queue
     v_everywhere jsonb;  -- and in all
     v_tiers jsonb;       -- tier → under way, most (null: no limit), guaranteed (0: none of it waits), pool
@@ -130,6 +150,7 @@ DECLARE
     v_granted int := 0;
     v_tenant text;
     v_held boolean;
+    v_is_reserved boolean;
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM workflows_lane l WHERE l.queue_id = p_queue AND l.backlogged) THEN
         RETURN;
@@ -141,33 +162,41 @@ BEGIN
         RETURN;
     END IF;
     v_virtual_times := v_queue.virtual_times;
+    v_recent := v_queue.recent_tenants;
     WITH active AS MATERIALIZED (
-        SELECT s.queue_id AS queue, s.tenant_id AS tenant, count(*) AS steps FROM workflows_step s
-        WHERE s.status IN ('dispatched', 'running') GROUP BY 1, 2),
-    by_tier AS (
-        SELECT tier.name, tier.pool, coalesce(sum(active.steps), 0) AS steps
-        FROM tenants_tenanttier tier LEFT JOIN tenants_tenant t ON t.tier_id = tier.name
-             AND t.id IN (SELECT tenant FROM active WHERE queue = p_queue)
-        LEFT JOIN active ON active.tenant = t.id AND active.queue = p_queue GROUP BY 1, 2),
+        SELECT counted.queue, counted.tenant, counted.steps, lim.tier, lim.pool
+        FROM (SELECT s.queue_id AS queue, s.tenant_id AS tenant, count(*) AS steps FROM workflows_step s
+              WHERE s.status IN ('dispatched', 'running') GROUP BY 1, 2) AS counted
+        JOIN tenants_limits lim ON lim.tenant_id = counted.tenant),
+    here AS MATERIALIZED (SELECT * FROM active WHERE queue = p_queue),
     slots AS MATERIALIZED (
-        SELECT p.pool, p.slots, p.free + coalesce(shared.correction, 0) AS free
-        FROM workflows_pool_slots(p_queue) p LEFT JOIN workflows_shared_slots(p_queue) shared USING (pool))
-    SELECT v_queue.max_concurrent - coalesce((SELECT sum(steps) FROM active WHERE queue = p_queue), 0),
-           coalesce((SELECT jsonb_object_agg(tenant, steps) FROM active WHERE queue = p_queue), '{}'),
+        SELECT live.pool, live.slots, live.slots - coalesce((SELECT sum(steps) FROM here WHERE here.pool = live.pool), 0)
+               + coalesce(shared.correction, 0) AS free
+        FROM (SELECT pools.pool, workflows_live_slots(workflows_celery_queue(p_queue, pools.pool)) AS slots
+              FROM (SELECT DISTINCT tier.pool::text FROM tenants_tenanttier tier) AS pools) AS live
+        LEFT JOIN workflows_shared_slots(p_queue) shared USING (pool)),
+    tiers AS (
+        SELECT tier.name, tier.pool, own.max_concurrent,
+               coalesce((SELECT sum(steps) FROM here WHERE here.tier = tier.name), 0) AS active,
+               floor(own.guaranteed_percent / 100.0 * slots.slots) AS guaranteed
+        FROM tenants_tenanttier tier LEFT JOIN slots ON slots.pool = tier.pool
+        LEFT JOIN workflows_queuepool own ON own.queue_id = p_queue AND own.tier_id = tier.name)
+    SELECT v_queue.max_concurrent - coalesce((SELECT sum(steps) FROM here), 0),
+           coalesce((SELECT jsonb_object_agg(tenant, steps) FROM here), '{}'),
            coalesce((SELECT jsonb_object_agg(tenant, steps)
                      FROM (SELECT tenant, sum(steps) AS steps FROM active GROUP BY 1) AS by_tenant), '{}'),
            (SELECT jsonb_object_agg(pool, free) FROM slots),
            (SELECT jsonb_object_agg(pool, workflows_share_cap(least(slots.slots, v_queue.max_concurrent)))
             FROM slots),
-           (SELECT jsonb_object_agg(by_tier.name, jsonb_build_object(
-                       'active', by_tier.steps, 'most', own.max_concurrent,
-                       'pool', by_tier.pool, 'guaranteed', CASE WHEN EXISTS (
+           (SELECT jsonb_object_agg(name, jsonb_build_object(
+                       'active', active, 'most', max_concurrent, 'pool', pool,
+                       'guaranteed', CASE WHEN guaranteed > active AND EXISTS (
                            SELECT 1 FROM workflows_lane l JOIN tenants_limits lim ON lim.tenant_id = l.tenant_id
-                           WHERE l.queue_id = p_queue AND l.backlogged AND NOT l.held AND lim.tier = by_tier.name)
-                       THEN floor(coalesce(own.guaranteed_percent, 0) / 100.0 * slots.slots) ELSE 0 END))
-            FROM by_tier LEFT JOIN slots ON slots.pool = by_tier.pool
-            LEFT JOIN workflows_queuepool own ON own.queue_id = p_queue AND own.tier_id = by_tier.name)
+                           WHERE l.queue_id = p_queue AND l.backlogged AND NOT l.held AND lim.tier = tiers.name)
+                       THEN guaranteed ELSE 0 END))
+            FROM tiers)
     INTO v_free, v_here, v_everywhere, v_pool_free, v_pool_cap, v_tiers;
+    v_is_reserved := EXISTS (SELECT 1 FROM jsonb_each(v_tiers) WHERE (value ->> 'guaranteed')::int > 0);
 
     WHILE v_granted < p_limit AND v_free > 0 LOOP
         SELECT l.tenant_id, l.virtual_time, l.held, lim.status, lim.tier, lim.pool, lim.weight,
@@ -196,13 +225,16 @@ BEGIN
         IF NOT v_held AND coalesce((v_pool_free ->> v_lane.pool)::bigint, 0) > 0 THEN
             IF NOT v_last AND (
                 coalesce((v_here ->> v_tenant)::int, 0) >= (v_pool_cap ->> v_lane.pool)::bigint
-                OR workflows_reserved_slots(v_tiers, v_lane.pool, v_lane.tier)
-                   >= (v_pool_free ->> v_lane.pool)::bigint) THEN
+                OR v_is_reserved AND workflows_reserved_slots(v_tiers, v_lane.pool, v_lane.tier)
+                                     >= (v_pool_free ->> v_lane.pool)::bigint) THEN
                 v_deferred := v_deferred || v_lane.tenant_id;
                 -- What it may not have now is not owed to it later.
                 UPDATE workflows_lane l SET virtual_time = (v_virtual_times ->> v_lane.pool)::float
                 WHERE l.queue_id = p_queue AND l.tenant_id = v_lane.tenant_id
                   AND l.virtual_time < (v_virtual_times ->> v_lane.pool)::float;
+            ELSIF v_last AND coalesce((v_here ->> v_tenant)::int, 0) >= (v_pool_cap ->> v_lane.pool)::bigint
+                  AND workflows_seen_beside(v_recent, v_lane.pool, v_tenant) THEN
+                NULL;  -- another may come again any moment
             ELSE
                 SELECT s.id, s.attempt, s.workflow_id, s.label, s.estimated_tokens, s.needs INTO v_step
                 FROM workflows_step s
@@ -244,6 +276,7 @@ BEGIN
             steps_due_at = workflows_rate_due(a.steps_due_at, v_lane.steps_per_minute, 1),
             tokens_due_at = workflows_rate_due(
                 a.tokens_due_at, v_lane.tokens_per_minute, v_step.estimated_tokens);
+        v_recent := workflows_seen(v_recent, v_lane.pool, v_tenant);
         v_granted := v_granted + 1;
         v_free := v_free - 1;
         v_here := jsonb_set(v_here, ARRAY[v_tenant], to_jsonb(coalesce((v_here ->> v_tenant)::int, 0) + 1));
@@ -261,10 +294,18 @@ BEGIN
         parent_task_id := workflows_parent_task(v_step.workflow_id, v_step.needs);
         RETURN NEXT;
     END LOOP;
-    IF v_virtual_times <> v_queue.virtual_times THEN
-        UPDATE workflows_queueconfig SET virtual_times = v_virtual_times WHERE name = p_queue;
+    IF v_granted > 0 THEN
+        UPDATE workflows_queueconfig SET virtual_times = v_virtual_times, recent_tenants = v_recent
+        WHERE name = p_queue;
     END IF;
-    PERFORM workflows_mark_yielding(p_queue, v_here, v_everywhere, v_pool_cap, v_queue.max_concurrent);
+    -- Tenants over a limit of theirs, after a change of it, are found by workflows_review_lanes.
+    IF v_free < 0 OR EXISTS (
+        SELECT 1 FROM workflows_lane l WHERE l.queue_id = p_queue AND l.must_yield) OR EXISTS (
+        SELECT 1 FROM jsonb_each_text(v_here) AS held
+        WHERE held.value::int > (SELECT min(cap.value::int) FROM jsonb_each_text(v_pool_cap) AS cap
+                                 WHERE cap.value::int > 1)) THEN
+        PERFORM workflows_mark_yielding(p_queue, v_here, v_everywhere, v_pool_cap, v_queue.max_concurrent);
+    END IF;
 END $$;
 
 -- Marks the lanes that hold more slots than they should, so that none of these goes on with a next step: more than
@@ -432,7 +473,7 @@ CREATE FUNCTION workflows_lane_facts(p_queue text, p_tenant uuid) RETURNS jsonb 
         'tenant_here', (SELECT count(*) FROM workflows_step s WHERE s.queue_id = p_queue
                         AND s.tenant_id = p_tenant AND s.status IN ('dispatched', 'running')),
         'share_cap', workflows_share_cap(least(slots.slots, q.max_concurrent)),
-        'others_wait', EXISTS (
+        'others_wait', workflows_seen_beside(q.recent_tenants, lim.pool, p_tenant::text) OR EXISTS (
             SELECT 1 FROM workflows_lane other JOIN tenants_limits their ON their.tenant_id = other.tenant_id
             WHERE other.queue_id = p_queue AND other.backlogged AND NOT other.held
               AND other.tenant_id <> p_tenant AND their.pool = lim.pool),
