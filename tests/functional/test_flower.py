@@ -84,10 +84,11 @@ def test_a_failed_step_is_a_failed_task(product: Product, flower: Flower) -> Non
     """With the code of its error, on the list and on its own page; what never ran is no task."""
     workflow_id = product.submit("fails_for_good", {})
     assert product.finished(workflow_id)["status"] == "failed"
-    tasks = flower.tasks_of(workflow_id, 2)
+    tasks = flower.tasks_of(workflow_id, 3)
     assert {name: task["state"] for name, task in tasks.items()} == {
         "fails_for_good.first": "SUCCESS",
         "fails_for_good.broken": "FAILURE",
+        "workflows.file_dead_letter": "SUCCESS",
     }
     broken = tasks["fails_for_good.broken"]
     assert "made_to_fail" in broken["exception"]
@@ -110,7 +111,7 @@ def test_no_prompt_and_no_answer_is_in_flower_or_in_a_log(product: Product, flow
     assert marker in workflow["result"]["answer"]
     failing = product.submit("fails_for_good", {"text": marker})
     product.finished(failing)
-    tasks = {**flower.tasks_of(workflow_id, 3), **flower.tasks_of(failing, 2)}
+    tasks = {**flower.tasks_of(workflow_id, 3), **flower.tasks_of(failing, 3)}
     assert marker not in flower.http.get("/api/tasks").text
     for task in tasks.values():
         for page in (f"/task/{task['uuid']}", f"/api/task/info/{task['uuid']}"):

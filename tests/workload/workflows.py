@@ -144,8 +144,8 @@ narrow = registry.define(
 noop_then_ask = registry.define(
     Definition(
         type="noop_then_ask",
-        title="Nothing, then a question",
-        description="A step that has an output at once, and one that asks a model.",
+        title="A no-op, then a call",
+        description="A workload: an output at once, then a model.",
         input_schema=ANY_OBJECT,
         steps=(
             StepSpec(key="first", agent="noop"),
