@@ -70,14 +70,23 @@ class MicroBatcher:
                     item.vector.set_result(vector)
 
     def _next_batch(self) -> list[_Waiting]:
-        queue = next((queue for queue in self._waiting.values() if queue), None)
-        batch: list[_Waiting] = []
-        longest = 0
-        while queue:
-            longest = max(longest, len(queue[0].encoding.ids))
-            if batch and longest * (len(batch) + 1) > MAX_BATCH_TOKENS:
-                break
-            item = queue.popleft()
-            if not item.vector.cancelled():  # whoever asked has gone
-                batch.append(item)
-        return batch
+        for queue in self._waiting.values():
+            if batch := _batch_from(queue):
+                return batch
+        return []
+
+
+def _batch_from(queue: deque[_Waiting]) -> list[_Waiting]:
+    """As many as fit into a run; empty when whoever waited has gone."""
+    batch: list[_Waiting] = []
+    longest = 0
+    while queue:
+        longest = max(longest, len(queue[0].encoding.ids))
+        if batch and longest * (len(batch) + 1) > MAX_BATCH_TOKENS:
+            break
+        item = queue.popleft()
+        if item.vector.cancelled():
+            longest = max((len(kept.encoding.ids) for kept in batch), default=0)
+        else:
+            batch.append(item)
+    return batch

@@ -222,3 +222,23 @@ def test_the_texts_of_a_caller_that_has_gone_are_not_embedded(model: EmbeddingMo
 
     asyncio.run(ask())
     assert sum(map(len, watched.batches)) <= 4
+
+
+def test_passages_are_embedded_though_every_question_before_them_was_given_up(model: EmbeddingModel) -> None:
+    """Those who asked them have gone while the run before lasted."""
+    watched = Watched(model)
+    batcher = MicroBatcher(watched)  # type: ignore[arg-type]
+
+    async def ask() -> int:
+        first = asyncio.create_task(batcher.embed([LONG] * 2, Purpose.PASSAGE))
+        while not watched.batches:
+            await asyncio.sleep(0.001)
+        passages = asyncio.create_task(batcher.embed([LONG] * 2, Purpose.PASSAGE))
+        questions = [asyncio.create_task(batcher.embed(["gone"], Purpose.QUESTION)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        for question in questions:
+            question.cancel()
+        await first
+        return len(await asyncio.wait_for(passages, 10))
+
+    assert asyncio.run(ask()) == 2
