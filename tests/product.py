@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from config.stack.management import manage
 from config.stack.stack import PROCFILE, Stack
 from tests.integration.stack.launching import bare_environment, free_ports
 
+LONG = os.environ.get("CHAOS") == "long"
+"""Whether the long versions run, by `make chaos`."""
 PROCESSES = (
     "simulator",
     "web",

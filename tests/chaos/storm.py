@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import signal
 import threading
@@ -16,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from tests.product import Product, broken_invariants, eventually
+from tests.product import LONG, Product, broken_invariants, eventually
 
 WORK: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ten_noops", {}),
@@ -25,7 +24,6 @@ WORK: tuple[tuple[str, dict[str, Any]], ...] = (
     ("one_ask", {"calls": 3}),
     ("fails_once", {}),
 )
-LONG = os.environ.get("CHAOS") == "long"
 # A step of the batch queue waits for half a minute and more before it is tried again.
 PRIORITIES = ("interactive", "standard", "batch") if LONG else ("interactive", "standard")
 RECOVERY_SECONDS = 20.0

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.chaos.storm import LONG, storm
+from tests.chaos.storm import storm
 from tests.chaos.test_storms import execute
 from tests.pgbouncer import PROGRAM, pgbouncer
-from tests.product import Product, broken_invariants
+from tests.product import LONG, Product, broken_invariants
 
 pytestmark = pytest.mark.skipif(not (LONG and PROGRAM), reason="make chaos, with pgbouncer installed")
 DATABASE = "bounced"

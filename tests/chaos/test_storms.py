@@ -18,8 +18,8 @@ import redis
 from config.stack.layout import CHECKOUT
 from config.stack.stack import PROCFILE
 from tests.chaos.proxy import Proxy, proxied
-from tests.chaos.storm import LONG, PRIORITIES, Storm, storm
-from tests.product import PROCESSES, Product, broken_invariants, eventually
+from tests.chaos.storm import PRIORITIES, Storm, storm
+from tests.product import LONG, PROCESSES, Product, broken_invariants, eventually
 
 WORKERS = PRIORITIES
 only_long = pytest.mark.skipif(not LONG, reason="make chaos")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.product import Product, broken_invariants, eventually
+from tests.product import LONG, Product, broken_invariants, eventually
 
 SLOW = "12"
 """How much slower than a real model the simulator is: several seconds to the first word, and as many to the last."""
@@ -171,6 +171,7 @@ def test_a_step_past_its_time_limit_is_tried_again_or_skipped(product: Product) 
     assert outcomes == [("timed_out",)]
 
 
+@pytest.mark.skipif(not LONG, reason="make chaos")
 def test_a_worker_whose_slots_are_all_stuck_is_started_anew(product: Product) -> None:
     """Five agents that do not come back hold its five slots; a sixth workflow does not wait for them."""
     ids = [product.submit("always_slow", {}, priority="batch") for _ in range(5)]
