@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -79,13 +80,16 @@ def run_server(path: Path, *, threads: int) -> int:
     model = EmbeddingModel(threads=threads)
     model.embed(model.tokenize(["The first run allocates what later ones use."]))
     listener = _listen(path)
+    inode = path.stat().st_ino
     sys.stdout.write(f"embedder: {MODEL_NAME}, {DIMENSIONS} dimensions, on {path}\n")
     sys.stdout.flush()
     config = uvicorn.Config(
         create_app(model), lifespan="off", access_log=False, log_level="warning", timeout_graceful_shutdown=2
     )
     uvicorn.Server(config).run(sockets=[listener])
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:  # another embedder may have taken its place
+            path.unlink()
     return 0
 
 

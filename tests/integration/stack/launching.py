@@ -15,7 +15,13 @@ import psutil
 from config.stack.environment import SERVER_VARIABLES
 from config.stack.layout import CHECKOUT
 
-INHERITED = {*SERVER_VARIABLES.values(), "AGENTPLATFORM_HOME", "ANTHROPIC_API_KEY", "AGENTPLATFORM_SIMULATOR"}
+INHERITED = {
+    *SERVER_VARIABLES.values(),
+    "AGENTPLATFORM_HOME",
+    "AGENTPLATFORM_SIMULATOR",
+    "ANTHROPIC_API_KEY",
+    "EMBEDDER_SOCKET",
+}
 
 
 def bare_environment(**extra: str) -> dict[str, str]:
