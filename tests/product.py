@@ -117,12 +117,27 @@ class Product:
         assert response.status_code == 202, response.text
         return str(response.json()["workflow_id"])
 
+    def refusal(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The one error of a submission that is refused with 422; nothing is stored of it."""
+        count = "SELECT count(*) FROM workflows_workflow"
+        before = self.query(count)
+        response = self.http.post("/api/v1/workflows/", json=dict(body))
+        assert response.status_code == 422, response.text
+        assert self.query(count) == before
+        (error,) = response.json()["errors"]
+        return dict(error)
+
+    def add_document(self, title: str, content: str, **more: Any) -> str:
+        """Adds a document and returns its id."""
+        response = self.http.post("/api/v1/documents/", json={"title": title, "content": content, **more})
+        assert response.status_code == 201, response.text
+        return str(response.json()["id"])
+
     def document(self, title: str, content: str) -> str:
         """Adds a document and returns its id, once its passages have their vectors."""
-        response = self.http.post("/api/v1/documents/", json={"title": title, "content": content})
-        assert response.status_code == 201, response.text
-        self.embedded(str(response.json()["id"]))
-        return str(response.json()["id"])
+        document_id = self.add_document(title, content)
+        self.embedded(document_id)
+        return document_id
 
     def embedded(self, document_id: str) -> None:
         """Returns once the document's passages have their vectors."""

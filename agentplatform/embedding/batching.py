@@ -81,12 +81,11 @@ def _batch_from(queue: deque[_Waiting]) -> list[_Waiting]:
     batch: list[_Waiting] = []
     longest = 0
     while queue:
+        if queue[0].vector.cancelled():
+            queue.popleft()
+            continue
         longest = max(longest, len(queue[0].encoding.ids))
         if batch and longest * (len(batch) + 1) > MAX_BATCH_TOKENS:
             break
-        item = queue.popleft()
-        if item.vector.cancelled():
-            longest = max((len(kept.encoding.ids) for kept in batch), default=0)
-        else:
-            batch.append(item)
+        batch.append(queue.popleft())
     return batch

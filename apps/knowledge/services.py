@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def document_create(*, tenant: Tenant, **fields: Any) -> Document:
     try:
         with transaction.atomic():
             document = Document.objects.create(tenant=tenant, **fields)
-            _knowledge_changed(document, passages=_store_chunks(document))
+            _knowledge_changed(document.tenant_id, passages=_store_chunks(document))
             document.refresh_from_db()
     except IntegrityError as error:
         raise _external_id_taken(fields) from error
@@ -56,6 +57,8 @@ def document_update(document: Document, fields: Mapping[str, Any]) -> Document:
                 # Its pages are gone, unless these are those of another PDF.
                 fields = {"content_type": Document.ContentType.PLAIN, **fields}
             changed = {name for name, value in fields.items() if getattr(locked, name) != value}
+            if changed & {"content", "content_type", "title"}:
+                fields = {**fields, "embedding_model": "", "embedding_lease_until": None}
             for name, value in fields.items():
                 setattr(locked, name, value)
             locked.updated_at = Now()
@@ -78,7 +81,7 @@ def document_delete(document: Document) -> None:
         if locked is not None:
             passages = locked.chunks.count()
             locked.delete()
-            _knowledge_changed(document, passages=-passages)
+            _knowledge_changed(document.tenant_id, passages=-passages)
 
 
 def documents_embed_anew(documents: QuerySet[Document]) -> int:
@@ -93,13 +96,13 @@ def documents_embed_anew(documents: QuerySet[Document]) -> int:
 def _replace_chunks(document: Document) -> None:
     before = document.chunks.count()
     document.chunks.all().delete()
-    _knowledge_changed(document, passages=_store_chunks(document) - before)
+    _knowledge_changed(document.tenant_id, passages=_store_chunks(document) - before)
 
 
 def _retitle_chunks(document: Document) -> None:
     document.chunks.update(title=document.title)
     Embedding.objects.filter(chunk__document=document).delete()
-    _knowledge_changed(document, passages=0)
+    _knowledge_changed(document.tenant_id, passages=0)
 
 
 def _store_chunks(document: Document) -> int:
@@ -121,11 +124,10 @@ def _store_chunks(document: Document) -> int:
     return len(chunks)
 
 
-def _knowledge_changed(document: Document, *, passages: int) -> None:
+def _knowledge_changed(tenant_id: uuid.UUID, *, passages: int) -> None:
     """Counts the tenant's version on; its row is locked until the transaction ends, so this comes last."""
-    Document.objects.filter(pk=document.pk).update(embedding_model="", embedding_lease_until=None)
     with connection.cursor() as cursor:
-        cursor.execute(_CHANGE_KNOWLEDGE, [document.tenant_id, passages])
+        cursor.execute(_CHANGE_KNOWLEDGE, [tenant_id, passages])
     transaction.on_commit(send_embedding_hint)
 
 

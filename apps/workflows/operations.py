@@ -109,13 +109,14 @@ def workflows_change(
     if dry_run:
         return BulkReport(len(ids), 0, has_more, None)
     action = action_record(actor, f"workflows.{verb}", {"asked": asked})
-    changed = [workflow_id for workflow_id in ids if _change(verb, workflow_id)]
+    changed = [workflow_id for workflow_id in ids if workflow_change(verb, workflow_id)]
     outcome = {"workflows": [str(workflow_id) for workflow_id in changed]}
     action_end(action, affected=len(changed), outcome=outcome)
     return BulkReport(len(ids), len(changed), has_more, action.pk)
 
 
-def _change(verb: str, workflow_id: uuid.UUID) -> bool:
+def workflow_change(verb: str, workflow_id: uuid.UUID) -> bool:
+    """Does `verb` to one workflow; whether that changed it, in whatever status it is by now."""
     try:
         return VERBS[verb].change(workflow_id)
     except (AlreadyFinished, NotPaused):

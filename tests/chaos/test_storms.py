@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,9 +195,6 @@ def a_stale_finish(product: Product) -> str:
 @contextmanager
 def another_worker(product: Product, queue: str) -> Iterator[None]:
     """One more worker of a queue, started by hand."""
-    import subprocess
-    import sys
-
     words = ["-P", "threads", "-c", "2", "-Q", queue, "-n", f"second-{queue}@%h", "--without-gossip"]
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "config", "worker", *words, "--without-mingle", "-l", "ERROR"],

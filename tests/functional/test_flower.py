@@ -103,8 +103,7 @@ def test_no_prompt_and_no_answer_is_in_flower_or_in_a_log(product: Product, flow
     """A word that is in the question, in the document and in the answer is in none of them."""
     marker = f"quokka{uuid.uuid4().hex}"
     content = f"# Animals\n\nThe {marker} lives on an island and eats leaves at night.\n"
-    created = product.http.post("/api/v1/documents/", json={"title": f"On the {marker}", "content": content})
-    assert created.status_code == 201
+    product.add_document(f"On the {marker}", content)
     question = {"question": f"Where does the {marker} live?"}
     workflow_id = product.submit("answer_question", question, metadata={"about": marker})
     workflow = product.finished(workflow_id)

@@ -16,10 +16,11 @@ def documentation(product: Product) -> set[str]:
     ids = set()
     for path in ("docs/architecture.md", "docs/operations.md", "docs/glossary.md"):
         known = product.http.get("/api/v1/documents/", params={"external_id": path}).json()["results"]
-        if not known:
-            body = {"title": path, "external_id": path, "content": (CHECKOUT / path).read_text()}
-            known = [product.http.post("/api/v1/documents/", json=body).json()]
-        ids.add(known[0]["id"])
+        ids.add(
+            known[0]["id"]
+            if known
+            else product.add_document(path, (CHECKOUT / path).read_text(), external_id=path)
+        )
     return ids
 
 

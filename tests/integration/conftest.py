@@ -17,7 +17,7 @@ from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
 from apps.workflows.dispatching import recover_lost_steps
 from apps.workflows.heartbeat import heartbeat_write
-from apps.workflows.models import Workflow
+from apps.workflows.models import Step, Workflow
 from apps.workflows.services import workflow_start
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from apps.workflows.submissions import submission_make
@@ -88,6 +88,11 @@ def journal_of(step: ClaimedStep) -> StepJournal:
 def hand(tenant: Tenant) -> Hand:
     """A worker driven by hand on the standard queue."""
     return Hand()
+
+
+def expire(step: ClaimedStep) -> None:
+    """Makes the lease of a step look as if it had not been renewed."""
+    Step.objects.filter(pk=step.step_id).update(lease_expires_at="2020-01-01T00:00:00Z")
 
 
 def recover() -> int:

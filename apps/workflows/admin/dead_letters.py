@@ -16,9 +16,7 @@ from unfold.enums import ActionVariant
 
 from apps.console.display import (
     NOTHING,
-    between,
     code,
-    folded,
     json_block,
     label,
     link,
@@ -31,7 +29,7 @@ from apps.console.operations import selection
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
 from apps.workflows.admin.letter_operations import LetterOperationsAdmin
-from apps.workflows.admin.step_tables import OUTCOMES
+from apps.workflows.admin.step_tables import ATTEMPT_HEADERS, attempt_cells
 from apps.workflows.dead_letter_selectors import (
     dead_letter_attempts,
     dead_letter_groups,
@@ -92,21 +90,8 @@ class DeadLetterAdmin(LetterOperationsAdmin):
         )
 
     def detail_tables(self, request: HttpRequest, obj: DeadLetter) -> Sequence[Table]:
-        headers = ("attempt", "outcome", "error", "message", "traceback", "worker", "started", "took")
-        rows = [
-            [
-                attempt.attempt,
-                status_label(attempt.outcome, OUTCOMES),
-                attempt.error_code or NOTHING,
-                text_block(attempt.error_message),
-                folded("show", attempt.traceback),
-                attempt.worker,
-                moment(attempt.started_at),
-                between(attempt.started_at, attempt.finished_at),
-            ]
-            for attempt in dead_letter_attempts(obj)
-        ]
-        return [Table("Attempts", headers, rows)]
+        rows = [attempt_cells(attempt) for attempt in dead_letter_attempts(obj)]
+        return [Table("Attempts", ATTEMPT_HEADERS, rows)]
 
     @display(description="step")
     def what(self, letter: DeadLetter) -> str:

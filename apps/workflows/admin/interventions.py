@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,58 +15,43 @@ from unfold.enums import ActionVariant
 from apps.console.operations import Operation, is_confirmed, operation_page, selection
 from apps.console.pages import ConsoleAdmin
 from apps.workflows.models import Workflow
-from apps.workflows.services import (
-    AlreadyFinished,
-    NotPaused,
-    workflow_cancel,
-    workflow_pause,
-    workflow_resume,
-)
-
-
-def _cancel(workflow_id: Any) -> bool:
-    workflow_cancel(workflow_id)
-    return True
+from apps.workflows.operations import VERBS, workflow_change
 
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """Something that is done to runs, in words. `statuses` are those in which there is something to do."""
+    """Something that is done to runs, in words; `name` is the verb of apps.workflows.operations."""
 
-    verb: str
+    name: str
     past: str
     status: str
-    statuses: frozenset[str]
     explanation: str
-    change: Callable[[Any], bool]
     is_dangerous: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.name.capitalize()
 
 
 CANCEL = Intervention(
-    "Cancel",
+    "cancel",
     "cancelled",
     "cancelled",
-    frozenset({"running", "paused", "held"}),
     "Its unfinished steps are cancelled and calls in flight are broken off; what they cost so far is paid. "
     "A cancelled workflow cannot be taken up again.",
-    _cancel,
     is_dangerous=True,
 )
 PAUSE = Intervention(
-    "Pause",
+    "pause",
     "paused",
     "paused",
-    frozenset({"running", "held"}),
     "No further step starts until it is resumed. Steps that run end, and are paid for. Its deadline goes on counting.",
-    workflow_pause,
 )
 RESUME = Intervention(
-    "Resume",
+    "resume",
     "resumed",
     "running",
-    frozenset({"paused"}),
     "It goes on where it stood, in fair order with all others.",
-    workflow_resume,
 )
 
 
@@ -87,7 +72,7 @@ class InterventionsAdmin(ConsoleAdmin):
         workflow = self.get_object(request, str(object_id))
         if workflow is None:
             return []
-        fitting = {item.verb.lower() for item in (CANCEL, PAUSE, RESUME) if workflow.status in item.statuses}
+        fitting = {name for name, verb in VERBS.items() if workflow.status in verb.statuses}
         return [item for item in super().get_actions_detail(request, object_id) if item.path in fitting]
 
     @action(
@@ -154,7 +139,7 @@ class InterventionsAdmin(ConsoleAdmin):
                     request, f"{others} had ended already, or were so before; nothing was changed."
                 )
             return HttpResponseRedirect(back)
-        verb, is_one = intervention.verb, len(workflows) == 1
+        verb, is_one = intervention.title, len(workflows) == 1
         operation = Operation(
             title=f"{verb} this workflow?" if is_one else f"{verb} {len(workflows)} workflows?",
             explanation=intervention.explanation,
@@ -168,10 +153,7 @@ class InterventionsAdmin(ConsoleAdmin):
 
     def _intervene_in(self, request: HttpRequest, workflow: Workflow, intervention: Intervention) -> bool:
         # Not in a transaction with the log: its wake-ups must come after its commit.
-        try:
-            if not intervention.change(workflow.pk):
-                return False
-        except (AlreadyFinished, NotPaused):
+        if not workflow_change(intervention.name, workflow.pk):
             return False
         past = intervention.past.capitalize()
         self.record(request, workflow, f"{past}: status {workflow.status} → {intervention.status}")

@@ -59,22 +59,29 @@ def tables_of(workflow: Workflow) -> list[Table]:
 
 def attempts_table(attempts: Sequence[StepAttempt]) -> Table:
     """Attempts that did not succeed, newest first."""
-    headers = ("step", "attempt", "outcome", "error", "message", "traceback", "worker", "started", "took")
+    headers = ("step", *ATTEMPT_HEADERS)
     rows = [
-        [
-            link(attempt.step.key, "workflows_step_change", attempt.step_id),
-            attempt.attempt,
-            status_label(attempt.outcome, OUTCOMES),
-            attempt.error_code or NOTHING,
-            text_block(attempt.error_message),
-            folded("show", attempt.traceback),
-            attempt.worker,
-            moment(attempt.started_at),
-            between(attempt.started_at, attempt.finished_at),
-        ]
+        [link(attempt.step.key, "workflows_step_change", attempt.step_id), *attempt_cells(attempt)]
         for attempt in attempts
     ]
     return Table("Attempts that did not succeed", headers, rows, _cut(len(rows), "attempts"))
+
+
+ATTEMPT_HEADERS = ("attempt", "outcome", "error", "message", "traceback", "worker", "started", "took")
+
+
+def attempt_cells(attempt: StepAttempt) -> list[Any]:
+    """An attempt that did not succeed, under ATTEMPT_HEADERS."""
+    return [
+        attempt.attempt,
+        status_label(attempt.outcome, OUTCOMES),
+        attempt.error_code or NOTHING,
+        text_block(attempt.error_message),
+        folded("show", attempt.traceback),
+        attempt.worker,
+        moment(attempt.started_at),
+        between(attempt.started_at, attempt.finished_at),
+    ]
 
 
 def _steps_table(workflow: Workflow, counts: Mapping[str, int]) -> Table:

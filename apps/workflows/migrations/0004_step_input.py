@@ -1,4 +1,4 @@
-"""A claim carries of the input what its step reads."""
+"""What a step gets of its workflow's input; the claim of a later migration asks for it."""
 
 from pathlib import Path
 
@@ -11,6 +11,6 @@ class Migration(migrations.Migration):
     dependencies = [("workflows", "0003_operators")]
 
     operations = [
-        # Nothing to reverse: to code that knows no input_fields, the functions answer as those before them.
+        # Nothing to reverse: code that knows no input_fields does not call it.
         migrations.RunSQL((SQL / "0004_step_input.sql").read_text(), migrations.RunSQL.noop),
     ]

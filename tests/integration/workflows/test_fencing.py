@@ -9,7 +9,7 @@ from agentplatform.execution.executor import Outcome
 from agentplatform.execution.retry import Failure
 from apps.workflows.models import Step, StepAttempt, Workflow
 from apps.workflows.services import workflow_cancel
-from tests.integration.conftest import Hand, recover
+from tests.integration.conftest import Hand, expire, recover
 
 Submit = Callable[..., Workflow]
 
@@ -34,16 +34,11 @@ def test_a_finish_is_stored_once(submit: Submit, hand: Hand) -> None:
     assert not StepAttempt.objects.exists()
 
 
-def expire(step_id: object) -> None:
-    """Makes a lease look as if it had not been renewed."""
-    Step.objects.filter(pk=step_id).update(lease_expires_at="2020-01-01T00:00:00Z")
-
-
 def test_a_worker_that_lost_its_lease_changes_nothing(submit: Submit, hand: Hand) -> None:
     """Its step was taken away and runs again elsewhere: its late result is refused, the later one stands."""
     workflow = submit("one_noop")
     stale = hand.claim_next()
-    expire(stale.step_id)
+    expire(stale)
     assert recover() == 1
     fresh = hand.claim_next()
     assert (fresh.step_id, fresh.attempt) == (stale.step_id, 2)
@@ -67,7 +62,7 @@ def test_a_step_that_kills_every_worker_ends_as_dead(submit: Submit, hand: Hand)
     """A poison step is given up after its attempts, and its workflow ends as failed."""
     workflow = submit("one_noop")
     for _ in range(3):
-        expire(hand.claim_next().step_id)
+        expire(hand.claim_next())
         recover()
     workflow.refresh_from_db()
     assert workflow.status == "failed"

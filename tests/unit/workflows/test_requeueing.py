@@ -10,7 +10,7 @@ from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import CancelRequested, IllegalEvent, NodeState
 from agentplatform.workflows.requeueing import Requeue, apply_requeue, decide_requeue
 from agentplatform.workflows.statuses import WorkflowStatus
-from tests.unit.workflows.test_coordinator import (
+from tests.unit.workflows.runs import (
     BLOCKED,
     DIAMOND,
     READY,
