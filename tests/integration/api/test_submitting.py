@@ -107,7 +107,7 @@ class TestDryRun:
             "answer_question",
             ["classify", "retrieve", "answer"],
         )
-        assert [step["tier"] for step in plan["steps"]] == ["fast", "balanced", "balanced"]
+        assert [step["tier"] for step in plan["steps"]] == ["fast", "auto", "auto"]
         assert [step["count"] for step in plan["steps"]] == [1, 1, 1]
         models = [step["model"] for step in plan["steps"]]
         assert models == ["claude-haiku-5-5", None, "claude-sonnet-5-5"]
