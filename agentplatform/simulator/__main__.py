@@ -5,14 +5,19 @@ import math
 import os
 import sys
 
+from agentplatform.simulator.errors import ApiError
 from agentplatform.simulator.server import run_server
-from agentplatform.simulator.settings import DEFAULT_PORT, SimulatorSettings
+from agentplatform.simulator.settings import DEFAULT_PORT, settings_from
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Read options and environment and serve until stopped; returns the exit status."""
     options = _parser().parse_args(arguments)
-    settings = SimulatorSettings(seed=options.seed, latency_scale=options.latency_scale)
+    try:
+        settings = settings_from(os.environ, seed=options.seed, latency_scale=options.latency_scale)
+    except ApiError as error:
+        sys.stderr.write(f"SIMULATOR_PROVIDERS: {error.message}\n")
+        return 2
     return run_server(options.host, options.port, settings)
 
 

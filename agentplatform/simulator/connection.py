@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -20,13 +21,14 @@ class Connection:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.path: Mapping[str, Any] = scope.get("path_params") or {}
         self.request_id: str = scope["state"]["request_id"]
         self.response_started = False
         self._receive = receive
         self._send = send
 
-    async def read_body(self) -> bytes:
-        """Return the body; raises a 413 `request_too_large` above 32 MB."""
+    async def read_body(self, largest: int = MAX_BODY_BYTES) -> bytes:
+        """Return the body; raises a 413 `request_too_large` above 32 MB, or what is given."""
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -35,8 +37,8 @@ class Connection:
                 raise ClientDisconnected
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-            if size > MAX_BODY_BYTES:
-                raise ApiError(413, f"Request exceeds the maximum size of {MAX_BODY_BYTES} bytes")
+            if size > largest:
+                raise ApiError(413, f"Request exceeds the maximum size of {largest} bytes")
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
@@ -71,7 +73,3 @@ class Connection:
         data = orjson.dumps(body)
         await self.start(status, "application/json", {**headers, "content-length": str(len(data))})
         await self.write(data, last=True)
-
-    async def send_error(self, error: ApiError) -> None:
-        """Send an error in the API's shape."""
-        await self.send_json(error.status, error.body(self.request_id), error.headers())

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from agentplatform.simulator.errors import invalid_request
 from agentplatform.simulator.faults import parse_fault
-from agentplatform.simulator.messages import SimulatorState
+from agentplatform.simulator.state import SimulatorState
 from agentplatform.simulator.validation import parse_body
 
 WHAT_IT_IS = "simulator of the Anthropic API, no model is called"
@@ -46,6 +46,8 @@ def control_routes(state: SimulatorState) -> list[Route]:
     async def calls(request: Request) -> Response:
         if request.method == "DELETE":
             state.calls.reset()
+            for provider in state.providers.all():
+                provider.reset_counts()
             return Response(status_code=204)
         return JSONResponse(state.calls.snapshot(_since(request.query_params.get("since"))))
 

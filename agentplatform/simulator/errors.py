@@ -1,6 +1,9 @@
 """Errors in the shape the API documents: `{"type": "error", "error": {...}, "request_id": ...}`."""
 
+from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 ERROR_TYPE_BY_STATUS = {
     400: "invalid_request_error",
@@ -26,7 +29,8 @@ def error_type_for(status: int) -> str:
 class ApiError(Exception):
     """An error to answer a request with.
 
-    `error_code` becomes `error.details.error_code`; `retry_after` (seconds) becomes the `retry-after` header.
+    `error_code` becomes `error.details.error_code`; `retry_after` (seconds) becomes the `retry-after` header,
+    beside the other `headers`.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class ApiError(Exception):
         error_type: str | None = None,
         error_code: str | None = None,
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -44,6 +49,7 @@ class ApiError(Exception):
         self.error_type = error_type or error_type_for(status)
         self.error_code = error_code
         self.retry_after = retry_after
+        self._headers = headers or {}
 
     def body(self, request_id: str) -> dict[str, Any]:
         """Return the response body for this error."""
@@ -54,7 +60,12 @@ class ApiError(Exception):
 
     def headers(self) -> dict[str, str]:
         """Return the response headers this error adds."""
-        return {} if self.retry_after is None else {"retry-after": f"{self.retry_after:g}"}
+        retry = {} if self.retry_after is None else {"retry-after": f"{self.retry_after:g}"}
+        return {**self._headers, **retry}
+
+    def encoded(self, request_id: str) -> bytes:
+        """Return the response body as JSON."""
+        return orjson.dumps(self.body(request_id))
 
 
 def invalid_request(message: str) -> ApiError:

@@ -1,25 +1,37 @@
 """Scripted faults: which calls they hit, how often and for how long, and what they do."""
 
+import asyncio
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import date
 from typing import Any
 
 from agentplatform.simulator.errors import ApiError, error_type_for, invalid_request
 
-_TEXT_FIELDS = ("model", "provider", "error_type", "error_code", "message")
+_TEXT_FIELDS = ("model", "provider", "endpoint", "error_type", "error_code", "message", "regain_access_on")
 _NUMBER_FIELDS = ("retry_after", "delay_seconds", "seconds")
 _COUNT_FIELDS = ("status", "break_stream_after", "stream_error_after", "count")
+MESSAGES = "messages"
+ENDPOINTS = (MESSAGES, "count_tokens", "batches")
 _EFFECTS = ("status", "delay_seconds", "break_stream_after", "stream_error_after")
 FAULT_FIELDS = frozenset(_TEXT_FIELDS + _NUMBER_FIELDS + _COUNT_FIELDS)
 _STREAM_ERROR_STATUS = 529
+# What the API answers with these codes: a spend limit as a bad request, a ramp limit as one to come back from.
+_STATUS_BY_CODE = {
+    "enforced_spend_limit_reached": 400,
+    "contract_spend_limit_reached": 400,
+    "ramp_limit_exceeded": 429,
+}
+_RAMP_RETRY_SECONDS = 60
 _LONGEST_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One scripted fault. `model` and `provider` narrow the calls it hits; without them it hits all.
+    """One scripted fault. `model` and `provider` narrow the calls it hits; without them it hits all messages.
 
+    `endpoint` is what it is for: messages, count_tokens or batches (where no model counts).
     `delay_seconds` waits before the first byte; `status` answers that error; `break_stream_after` cuts the
     connection after so many deltas; `stream_error_after` sends `event: error` after so many, under 200.
     It ends after `count` calls or `seconds`, whichever comes first; without either it stays until cleared.
@@ -27,6 +39,7 @@ class Fault:
 
     model: str | None = None
     provider: str | None = None
+    endpoint: str = MESSAGES
     status: int | None = None
     error_type: str | None = None
     error_code: str | None = None
@@ -38,9 +51,10 @@ class Fault:
     count: int | None = None
     seconds: float | None = None
 
-    def matches(self, model: str, provider: str) -> bool:
-        """Whether the fault is meant for calls to this model through this provider."""
-        return self.model in (None, model) and self.provider in (None, provider)
+    def matches(self, model: str | None, provider: str, endpoint: str) -> bool:
+        """Whether the fault is meant for calls to this model through this provider at this endpoint."""
+        meant = self.model in (None, model) and self.provider in (None, provider)
+        return meant and self.endpoint == endpoint
 
     def error(self) -> ApiError:
         """Return the error it answers with, or sends within a stream."""
@@ -85,18 +99,27 @@ class FaultScript:
         self._scripted.append(scripted)
         return self._describe(scripted)
 
-    def take(self, model: str, provider: str) -> Fault:
+    def take(self, model: str | None, provider: str, endpoint: str = MESSAGES) -> Fault:
         """Return the fault that hits this call: the first scripted that is live and matches, counted once.
 
         So two faults with counts for the same calls follow each other.
         """
+        if not self._scripted:
+            return NO_FAULT
         now = self._clock()
         self._scripted = [scripted for scripted in self._scripted if scripted.is_live(now)]
         for scripted in self._scripted:
-            if scripted.fault.matches(model, provider):
+            if scripted.fault.matches(model, provider, endpoint):
                 scripted.hits += 1
                 return scripted.fault
         return NO_FAULT
+
+    async def strike(self, endpoint: str, model: str | None, provider: str) -> None:
+        """Let the fault for this call do what it does to a whole answer: wait, then raise its error."""
+        fault = self.take(model, provider, endpoint)
+        await asyncio.sleep(fault.delay_seconds)
+        if fault.status is not None:
+            raise fault.error()
 
     def clear(self) -> None:
         """Remove all faults."""
@@ -109,7 +132,7 @@ class FaultScript:
 
     def _describe(self, scripted: _Scripted) -> dict[str, Any]:
         fault = scripted.fault
-        given = {name: getattr(fault, name) for name in sorted(FAULT_FIELDS)}
+        given = {item.name: getattr(fault, item.name) for item in fields(fault)}
         set_fields = {name: value for name, value in given.items() if value != getattr(NO_FAULT, name)}
         remaining = None if fault.count is None else fault.count - scripted.hits
         left = None if scripted.expires_at is None else round(scripted.expires_at - self._clock(), 3)
@@ -122,15 +145,18 @@ class FaultScript:
         }
 
 
-def parse_fault(fields: Mapping[str, Any]) -> Fault:
+def parse_fault(sent: Mapping[str, Any]) -> Fault:
     """Return the fault a control request describes; raises a 400 that names what is wrong with it."""
-    if unknown := sorted(set(fields) - FAULT_FIELDS):
+    if unknown := sorted(set(sent) - FAULT_FIELDS):
         raise invalid_request(
             f"{unknown[0]}: unknown field. Known fields: {', '.join(sorted(FAULT_FIELDS))}."
         )
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = {name: value for name, value in sent.items() if value is not None}
     for name, value in given.items():
         _check_field(name, value)
+    if given.get("endpoint", MESSAGES) not in ENDPOINTS:
+        raise invalid_request(f"endpoint: Input should be one of {', '.join(ENDPOINTS)}")
+    given = _with_documented_answer(given)
     if not any(name in given for name in _EFFECTS):
         raise invalid_request(f"The fault does nothing: give at least one of {', '.join(_EFFECTS)}.")
     if not 400 <= given.get("status", 400) <= 599:
@@ -140,6 +166,33 @@ def parse_fault(fields: Mapping[str, Any]) -> Fault:
             if name in given:
                 raise invalid_request(f"{name}: needs status or stream_error_after")
     return Fault(**given)
+
+
+def _with_documented_answer(given: dict[str, Any]) -> dict[str, Any]:
+    """Complete a fault that names a known error code with the status and wording the API gives it."""
+    regain = given.pop("regain_access_on", None)
+    code = given.get("error_code")
+    if code not in _STATUS_BY_CODE:
+        if regain is not None:
+            raise invalid_request("regain_access_on: needs the error_code of a spend limit")
+        return given
+    status = _STATUS_BY_CODE[code]
+    if status == 429:
+        documented: dict[str, Any] = {"retry_after": _RAMP_RETRY_SECONDS}
+        documented["message"] = (
+            "This request would exceed your organization's ramp limit: usage grows too fast."
+        )
+    else:
+        at = "" if regain is None else f" You will regain access on {_date(regain)} at 00:00 UTC."
+        documented = {"message": f"You have reached your specified API usage limits.{at}"}
+    return {"status": status, **documented, **given}
+
+
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise invalid_request("regain_access_on: Input should be a date such as 2026-12-01") from None
 
 
 def _check_field(name: str, value: object) -> None:

@@ -12,16 +12,47 @@ from agentplatform.simulator.tokens import count_json, count_text, truncate_text
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What an answer says before limits: a text, a tool call (name and input), or text before a call."""
+    """What an answer says before limits: a text, a tool call (name and input), or text before a call.
+
+    `schema` is what the call's input, or the text as JSON, was asked to be; a refusal says nothing.
+    """
 
     text: str = ""
     tool_name: str | None = None
     tool_input: Mapping[str, Any] | None = None
+    schema: Mapping[str, Any] | None = None
+    is_refusal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CachedInput:
+    """Input tokens read from the prompt cache and written to it, by time to live."""
+
+    read: int = 0
+    written_5m: int = 0
+    written_1h: int = 0
+
+    @property
+    def written(self) -> int:
+        """Tokens written, for either time to live."""
+        return self.written_5m + self.written_1h
+
+    @property
+    def total(self) -> int:
+        """All of them: what `input_tokens` leaves out."""
+        return self.read + self.written
+
+
+NOTHING_CACHED = CachedInput()
+_NO_CATEGORY = {"type": "refusal", "category": None, "explanation": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer within its limits. `content` holds the API's content blocks."""
+    """An answer within its limits. `content` holds the API's content blocks.
+
+    `input_tokens` leaves out those read from the prompt cache or written to it, which are `cached`.
+    """
 
     message_id: str
     model_id: str
@@ -30,6 +61,9 @@ class Reply:
     stop_sequence: str | None
     input_tokens: int
     output_tokens: int
+    cached: CachedInput = NOTHING_CACHED
+    service_tier: str = "standard"
+    stop_details: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer as the API's message object."""
@@ -37,7 +71,8 @@ class Reply:
             "content": list(self.content),
             "stop_reason": self.stop_reason,
             "stop_sequence": self.stop_sequence,
-            "usage": usage_json(self.input_tokens, self.output_tokens),
+            "stop_details": self.stop_details,
+            "usage": self.usage(),
         }
 
     def envelope(self) -> dict[str, Any]:
@@ -52,24 +87,37 @@ class Reply:
             "stop_sequence": None,
             "stop_details": None,
             "container": None,
-            "usage": usage_json(self.input_tokens, min(1, self.output_tokens)),
+            "usage": self.usage(min(1, self.output_tokens)),
+        }
+
+    def usage(self, output_tokens: int | None = None) -> dict[str, Any]:
+        """Return the API's usage object, with this much output or all of it."""
+        cached = self.cached
+        return {
+            "input_tokens": self.input_tokens,
+            "cache_creation_input_tokens": cached.written,
+            "cache_read_input_tokens": cached.read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": cached.written_5m,
+                "ephemeral_1h_input_tokens": cached.written_1h,
+            },
+            "output_tokens": self.output_tokens if output_tokens is None else output_tokens,
+            "service_tier": self.service_tier,
         }
 
 
-def usage_json(input_tokens: int, output_tokens: int) -> dict[str, Any]:
-    """Return the API's usage object. Nothing is cached here, so the cache fields are zero."""
-    return {
-        "input_tokens": input_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-        "output_tokens": output_tokens,
-        "service_tier": "standard",
-    }
+def finish_reply(
+    request: MessagesRequest,
+    draft: Draft,
+    *,
+    prefix: str = "msg",
+    cached: CachedInput = NOTHING_CACHED,
+    service_tier: str = "standard",
+) -> Reply:
+    """Apply stop sequences and `max_tokens` to a draft, whichever comes first, and count its tokens.
 
-
-def finish_reply(request: MessagesRequest, draft: Draft) -> Reply:
-    """Apply stop sequences and `max_tokens` to a draft, whichever comes first, and count its tokens."""
+    `prefix` is that of the message's id.
+    """
     text, stop_sequence = _stop_at(draft.text, request.stop_sequences)
     stop_reason = "stop_sequence" if stop_sequence is not None else "end_turn"
     if count_text(text) > request.max_tokens:
@@ -83,14 +131,19 @@ def finish_reply(request: MessagesRequest, draft: Draft) -> Reply:
         content.append(
             {"type": "tool_use", "id": new_identifier("toolu"), "name": draft.tool_name, "input": tool_input}
         )
+    if draft.is_refusal:
+        stop_reason = "refusal"
     return Reply(
-        message_id=new_identifier("msg"),
+        message_id=new_identifier(prefix),
         model_id=request.model_id,
         content=tuple(content),
         stop_reason=stop_reason,
         stop_sequence=stop_sequence,
-        input_tokens=request.input_tokens,
+        input_tokens=request.input_tokens - cached.total,
         output_tokens=output_tokens,
+        cached=cached,
+        service_tier=service_tier,
+        stop_details=_NO_CATEGORY if draft.is_refusal else None,
     )
 
 

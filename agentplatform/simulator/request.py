@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agentplatform.simulator.cache_breakpoints import PrefixBlock
 from agentplatform.simulator.models import SimulatedModel
 
 
@@ -24,7 +25,8 @@ class ToolChoice:
 class MessagesRequest:
     """What a call asks for. `model_id` is the name as sent, `output_schema` the JSON schema to answer in.
 
-    For a token count, `max_tokens` is 0. `input_tokens` is counted once, when the request is parsed.
+    For a token count, `max_tokens` is 0. `input_tokens` is counted once, when the request is parsed. `prefix` is
+    what the prompt cache sees, empty where no breakpoint asks for it.
     """
 
     model: SimulatedModel
@@ -38,3 +40,4 @@ class MessagesRequest:
     stop_sequences: tuple[str, ...]
     stream: bool
     input_tokens: int
+    prefix: tuple[PrefixBlock, ...] = ()

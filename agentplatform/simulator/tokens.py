@@ -40,19 +40,25 @@ def count_input(
     for message in messages:
         total += MESSAGE_OVERHEAD_TOKENS + _count_content(message["content"])
     for tool in tools:
-        total += TOOL_OVERHEAD_TOKENS + count_json(
-            [tool["name"], tool.get("description", ""), tool["input_schema"]]
-        )
+        total += count_tool(tool)
     return total + (count_json(schema) if schema is not None else 0)
+
+
+def count_tool(tool: Mapping[str, Any]) -> int:
+    """Return the tokens of a tool's definition."""
+    return TOOL_OVERHEAD_TOKENS + count_json(
+        [tool["name"], tool.get("description", ""), tool["input_schema"]]
+    )
 
 
 def _count_content(content: object) -> int:
     if isinstance(content, str):
         return count_text(content)
-    return sum(_count_block(block) for block in content) if isinstance(content, list) else 0
+    return sum(count_block(block) for block in content) if isinstance(content, list) else 0
 
 
-def _count_block(block: Mapping[str, Any]) -> int:
+def count_block(block: Mapping[str, Any]) -> int:
+    """Return the tokens of a content block, with those it holds."""
     source = block.get("source")
     if isinstance(source, Mapping) and source.get("type") in _MEDIA_SOURCES:
         return MEDIA_TOKENS

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from agentplatform.simulator.authentication import SAMPLING_FREE_VERSION
+from agentplatform.simulator.cache_breakpoints import read_prefix
 from agentplatform.simulator.errors import invalid_request
 from agentplatform.simulator.message_validation import check_messages, check_text_blocks, joined_text
 from agentplatform.simulator.models import SimulatedModel, find_model
@@ -27,7 +28,6 @@ _CREATE_FIELDS = _COUNT_FIELDS | frozenset(
 )  # fmt: skip
 _SAMPLING_FIELDS = ("temperature", "top_p", "top_k")
 _EFFORTS = (None, "low", "medium", "high", "xhigh", "max")
-_MAX_CACHE_BREAKPOINTS = 4
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
@@ -67,7 +67,6 @@ def _build(fields: Mapping[str, Any], model: SimulatedModel, max_tokens: int) ->
     messages = check_messages(fields["messages"], model, has_tools=bool(tools))
     system = _system_text(fields.get("system"))
     schema = _output_schema(fields)
-    _check_breakpoints(fields)
     input_tokens = count_input(messages, system, tools, schema)
     if input_tokens > model.max_input_tokens:
         raise invalid_request(f"prompt is too long: {input_tokens} tokens > {model.max_input_tokens} maximum")
@@ -83,6 +82,7 @@ def _build(fields: Mapping[str, Any], model: SimulatedModel, max_tokens: int) ->
         stop_sequences=tuple(fields.get("stop_sequences") or ()),
         stream=bool(fields.get("stream", False)),
         input_tokens=input_tokens,
+        prefix=read_prefix(fields, schema),
     )
 
 
@@ -185,21 +185,3 @@ def _output_schema(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
         raise invalid_request(f"{path}.type: Input should be 'json_schema'")
     return check_schema(wanted.get("schema"), f"{path}.schema")
-
-
-def _check_breakpoints(fields: Mapping[str, Any]) -> None:
-    found = _count_breakpoints([fields.get(name) for name in ("tools", "system", "messages")])
-    found += fields.get("cache_control") is not None
-    if found > _MAX_CACHE_BREAKPOINTS:
-        raise invalid_request(
-            f"A maximum of {_MAX_CACHE_BREAKPOINTS} blocks with cache_control may be provided. Found {found}."
-        )
-
-
-def _count_breakpoints(value: object) -> int:
-    if isinstance(value, list):
-        return sum(_count_breakpoints(item) for item in value)
-    if isinstance(value, dict):
-        own = value.get("cache_control") is not None
-        return own + _count_breakpoints(value.get("content"))
-    return 0

@@ -45,10 +45,24 @@ class RunningSimulator:
         """What was received."""
         return self.http.get(f"{self.url}/_control/calls", params=query).json()
 
+    def set_provider(self, name: str, **settings: Any) -> None:
+        """Change a provider's settings."""
+        response = self.http.patch(f"{self.url}/_control/providers/{name}", json=settings)
+        assert response.status_code == 200, response.text
+
+    def provider(self, name: str) -> dict[str, Any]:
+        """A provider's settings and counts."""
+        return self.http.get(f"{self.url}/_control/providers/{name}").json()
+
+    def advance(self, seconds: float) -> None:
+        """Move the simulator's clock forward."""
+        response = self.http.post(f"{self.url}/_control/clock", json={"advance_seconds": seconds})
+        assert response.status_code == 200, response.text
+
     def reset(self) -> None:
-        """Clear faults and calls."""
-        self.http.delete(f"{self.url}/_control/faults")
-        self.http.delete(f"{self.url}/_control/calls")
+        """Clear faults, calls and whatever providers were set to."""
+        for resource in ("faults", "calls", "providers"):
+            self.http.delete(f"{self.url}/_control/{resource}")
 
 
 def serve(settings: SimulatorSettings) -> Iterator[RunningSimulator]:

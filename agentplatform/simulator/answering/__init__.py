@@ -17,10 +17,12 @@ def draft_answer(request: MessagesRequest) -> Draft:
     prompt = read_prompt(request)
     tool = choose_tool(request.tools, request.tool_choice, prompt)
     if tool is not None:
-        return Draft(tool_name=tool["name"], tool_input=tool_input(tool, prompt))
+        return Draft(tool_name=tool["name"], tool_input=tool_input(tool, prompt), schema=tool["input_schema"])
     schema = request.output_schema or prompt.schema
     text = compact_json(fill_schema(schema, _fill_source(prompt))) if schema else compose_text(prompt)
-    return Draft(text=text.removeprefix(prompt.prefill) if prompt.prefill else text)
+    if prompt.prefill:
+        return Draft(text=text.removeprefix(prompt.prefill))
+    return Draft(text=text, schema=schema)
 
 
 def _fill_source(prompt: Prompt) -> FillSource:

@@ -15,6 +15,7 @@ from tests.unit.conftest import RunningSimulator
 from tests.unit.simulator.prompts import LEASE_PROMPT, ask
 
 HAIKU = "claude-haiku-5-5"
+NOTHING = {"total": 0, "in_flight": 0, "by_model": {}, "by_status": {}, "by_provider": {}, "calls": []}
 
 
 def test_calls_are_counted_by_model_and_status(
@@ -65,7 +66,7 @@ def test_deleting_calls_resets_the_counts(simulator: RunningSimulator, client: a
     """From zero again."""
     client.messages.create(model=HAIKU, max_tokens=5, messages=[ask("Hi")])
     assert simulator.http.delete(f"{simulator.url}/_control/calls").status_code == 204
-    assert simulator.calls() == {"total": 0, "in_flight": 0, "by_model": {}, "by_status": {}, "calls": []}
+    assert simulator.calls() == NOTHING
 
 
 def test_a_reset_leaves_calls_in_flight_in_flight() -> None:
@@ -76,7 +77,7 @@ def test_a_reset_leaves_calls_in_flight_in_flight() -> None:
     log.reset()
     assert log.snapshot(None)["in_flight"] == 1
     log.finish(call, 200, "completed")
-    assert log.snapshot(None) == {"total": 0, "in_flight": 0, "by_model": {}, "by_status": {}, "calls": []}
+    assert log.snapshot(None) == NOTHING
 
 
 def test_the_list_of_calls_is_bounded() -> None:

@@ -67,6 +67,42 @@ def test_a_fault_can_say_when_to_come_back_and_why(
     assert caught.value.error_code == "ramp_limit_exceeded"
 
 
+@pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])
+def test_a_spend_limit_is_a_bad_request_that_says_until_when(
+    simulator: RunningSimulator, client: anthropic.Anthropic, code: str
+) -> None:
+    """Its code alone scripts it: 400, and the date in its message."""
+    simulator.fault(error_code=code, regain_access_on="2026-12-01")
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        send(client)
+    assert (caught.value.status_code, caught.value.type) == (400, "invalid_request_error")
+    assert caught.value.error_code == code
+    assert "You will regain access on 2026-12-01 at 00:00 UTC." in str(caught.value.api_message)
+
+
+def test_a_ramp_limit_says_when_to_come_back(
+    simulator: RunningSimulator, client: anthropic.Anthropic
+) -> None:
+    """429 with its code and `retry-after`, which may be set."""
+    simulator.fault(error_code="ramp_limit_exceeded", count=1)
+    simulator.fault(error_code="ramp_limit_exceeded", retry_after=7, count=1)
+    for seconds in ("60", "7"):
+        with pytest.raises(anthropic.RateLimitError) as caught:
+            send(client)
+        assert caught.value.error_code == "ramp_limit_exceeded"
+        assert caught.value.response.headers["retry-after"] == seconds
+
+
+def test_a_fault_may_be_for_token_counts_alone(
+    simulator: RunningSimulator, client: anthropic.Anthropic
+) -> None:
+    """Messages go on."""
+    simulator.fault(status=500, endpoint="count_tokens")
+    assert send(client).stop_reason == "end_turn"
+    with pytest.raises(anthropic.InternalServerError):
+        client.messages.count_tokens(model=HAIKU, messages=[ask("Hi")])
+
+
 def test_a_fault_hits_its_model_alone(simulator: RunningSimulator, client: anthropic.Anthropic) -> None:
     """Other models go on."""
     simulator.fault(status=529, model="claude-opus-5-5")
@@ -199,6 +235,18 @@ def test_a_token_count_is_not_hit(simulator: RunningSimulator, client: anthropic
         ({"break_stream_after": True}, "break_stream_after: Input should be an integer"),
         ({"status": 500, "model": 3}, "model: Input should be a non-empty, printable string"),
         ({"delay_seconds": 1, "retry_after": 3}, "retry_after: needs status or stream_error_after"),
+        (
+            {"status": 500, "endpoint": "files"},
+            "endpoint: Input should be one of messages, count_tokens, batches",
+        ),
+        (
+            {"status": 400, "regain_access_on": "2026-12-01"},
+            "regain_access_on: needs the error_code of a spend",
+        ),
+        (
+            {"error_code": "enforced_spend_limit_reached", "regain_access_on": "soon"},
+            "regain_access_on: Input should be a date",
+        ),
     ],
 )
 def test_a_script_that_makes_no_sense_is_refused(
