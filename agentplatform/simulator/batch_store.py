@@ -1,6 +1,7 @@
 """The batches of one provider, newest last; old ones are archived to keep memory bounded."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from agentplatform.simulator.errors import ApiError, invalid_request
 from agentplatform.simulator.identifiers import new_identifier
 from agentplatform.simulator.provider_settings import BatchSettings
 
+_logger = logging.getLogger(__name__)
 LARGEST_BYTES = 256 * 1024 * 1024
 LARGEST_BATCHES = 10_000
 _WORKED_OUT_TOGETHER = 10
@@ -118,4 +120,9 @@ def _result(item: BatchItem, answer: Answer) -> dict[str, Any]:
     try:
         return {"type": "succeeded", "message": answer(orjson.loads(item.params))}
     except ApiError as error:
-        return {"type": "errored", "error": error.body(new_identifier("req"))}
+        answered = error
+    except Exception:
+        # Whatever a request brings about, the others and their batch go on.
+        _logger.exception("a request of a batch could not be answered")
+        answered = ApiError(500, "Internal error of the simulator; its log has the traceback.")
+    return {"type": "errored", "error": answered.body(new_identifier("req"))}

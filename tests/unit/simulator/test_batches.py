@@ -271,6 +271,25 @@ def test_old_batches_are_archived_when_memory_is_short() -> None:
     asyncio.run(scenario())
 
 
+def test_a_request_that_breaks_the_simulator_holds_up_no_batch(caplog: pytest.LogCaptureFixture) -> None:
+    """It ends as an internal error, which the log tells; the others succeed."""
+
+    def answer(params: dict[str, Any]) -> dict[str, Any]:
+        return {"quotient": 1 / params["divisor"]}
+
+    async def scenario() -> dict[str, int]:
+        store = BatchStore(SimulatedClock())
+        items = [BatchItem(f"r{number}", json.dumps({"divisor": number}).encode()) for number in range(3)]
+        batch = store.create(items, BatchSettings(seconds=0), answer)
+        while not batch.is_worked_out:
+            await asyncio.sleep(0.001)
+        return dict(store.as_json()["requests"])
+
+    counts = asyncio.run(scenario())
+    assert (counts["succeeded"], counts["errored"], counts["processing"]) == (2, 1, 0)
+    assert "could not be answered" in caplog.text
+
+
 def test_a_large_batch_does_not_hold_up_other_calls(
     simulator: RunningSimulator, client: anthropic.Anthropic
 ) -> None:
