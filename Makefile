@@ -1,6 +1,7 @@
 # Everything a person does with a checkout. `make` alone lists it.
 PYTHON ?= python3
 ARGS ?=
+DATA ?=
 BIN := .venv/bin
 STACK := $(BIN)/python -m config.stack
 # Tests never talk to a real model, whatever the shell has in its environment.
@@ -9,7 +10,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make requirements" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval requirements clean
+.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval bench-routing train-router \
+	requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +53,12 @@ bench: setup-dev ## measure, print a table, write benchmarks/results.json
 
 bench-retrieval: setup-dev ## measure how well the knowledge base is searched
 	@$(WITH_SERVERS) python -m tests.benchmarks.retrieval
+
+bench-routing: setup-dev ## measure how well requests are sent to the tier they need (DATA=folder of public rows)
+	@$(BIN)/python -m tests.benchmarks.routing "$(DATA)"
+
+train-router: setup-dev ## learn anew how complex a request is (DATA=folder of public rows)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m agentplatform.llm.routing.training "$(DATA)"
 
 requirements: setup-dev ## pin anew what pyproject.toml asks for
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -51,6 +51,11 @@ class EmbeddingModel:
         """Word pieces, at most MAX_TOKENS a text. Safe in any thread."""
         return self._tokenizer.encode_batch(list(texts))
 
+    def vocabulary(self) -> list[str]:
+        """All word pieces, in the order of their ids."""
+        ids = self._tokenizer.get_vocab()
+        return sorted(ids, key=ids.__getitem__)
+
     def embed(self, encodings: Sequence[Encoding]) -> npt.NDArray[np.float32]:
         """Unit vectors, shape (len(encodings), DIMENSIONS). Memory grows with the padded tokens of the batch."""
         longest = max(len(encoding.ids) for encoding in encodings)

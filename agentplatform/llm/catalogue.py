@@ -10,6 +10,7 @@ from functools import cached_property
 
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.pricing import PriceBook, PriceList
+from agentplatform.llm.routing.limits import DEFAULT_LIMITS
 from agentplatform.llm.tiers import Tier
 
 
@@ -128,18 +129,23 @@ DEFAULT_USE_CASES: Mapping[Tier, frozenset[str]] = {
 """Steps whose texts are long and whose work is simple: their length says nothing of their complexity."""
 
 
-def _default(tier: Tier, model: str, max_complexity: float, min_cache_tokens: int) -> TierSettings:
+def _default(tier: Tier, model: str, min_cache_tokens: int) -> TierSettings:
     target = Target("anthropic", model, model, takes_batches=True)
     return TierSettings(
-        tier, model, (target,), max_complexity, DEFAULT_USE_CASES[tier], min_cache_tokens=min_cache_tokens
+        tier,
+        model,
+        (target,),
+        DEFAULT_LIMITS[tier],
+        DEFAULT_USE_CASES[tier],
+        min_cache_tokens=min_cache_tokens,
     )
 
 
 DEFAULT_CATALOGUE = Catalogue(
     {
-        Tier.FAST: _default(Tier.FAST, "claude-haiku-5-5", 0.3, 4_096),
-        Tier.BALANCED: _default(Tier.BALANCED, "claude-sonnet-5-5", 0.7, 1_024),
-        Tier.POWERFUL: _default(Tier.POWERFUL, "claude-opus-5-5", 1.0, 4_096),
+        Tier.FAST: _default(Tier.FAST, "claude-haiku-5-5", 2_048),
+        Tier.BALANCED: _default(Tier.BALANCED, "claude-sonnet-5-5", 1_024),
+        Tier.POWERFUL: _default(Tier.POWERFUL, "claude-opus-5-5", 1_024),
     }
 )
 """What holds until an operator has set something else."""

@@ -17,7 +17,7 @@ from agentplatform.agents.registry import registry
 from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.gateway import Gateway
-from agentplatform.llm.routing.complexity import ComplexityScorer
+from agentplatform.llm.routing.complexity import Complexity, ComplexityScorer, RoutingInput
 from apps.gateway.gate import shared_gate
 from apps.gateway.providers import provider
 from apps.gateway.selectors import catalogue
@@ -52,9 +52,12 @@ def executor() -> Executor:
 @functools.cache
 def gateway() -> Gateway:
     """The door to models of this process."""
-    return Gateway(
-        catalogue=catalogue, providers=provider, gate=shared_gate(), score=ComplexityScorer().score
-    )
+    return Gateway(catalogue=catalogue, providers=provider, gate=shared_gate(), score=_score)
+
+
+def _score(told: RoutingInput) -> Complexity:
+    # Read at the first request that is scored: a worker whose steps are all pinned never needs it.
+    return ComplexityScorer.load().score(told)
 
 
 class _Process:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agentplatform.llm.catalogue import Catalogue, TierSettings
 from agentplatform.llm.errors import ContextWindowExceeded
+from agentplatform.llm.routing.limits import tier_within
 from agentplatform.llm.tiers import Tier
 
 INTERACTIVE_MARGIN = 0.05
@@ -79,10 +80,8 @@ def _wanted(tiers: Mapping[Tier, TierSettings], told: Circumstances) -> tuple[Ti
             return tier, f"use case '{told.use_case}'"
     assert told.complexity is not None
     margin = INTERACTIVE_MARGIN if told.queue == "interactive" else 0.0
-    ordered = sorted(tiers, key=lambda tier: tier.rank)
-    tier = next(
-        (tier for tier in ordered if told.complexity - margin <= tiers[tier].max_complexity), ordered[-1]
-    )
+    limits = {tier: tiers[tier].max_complexity for tier in sorted(tiers, key=lambda tier: tier.rank)}
+    tier = tier_within(told.complexity - margin, limits)
     reason = f"complexity {told.complexity:.2f}: {told.complexity_reason}"
     if told.seconds_left < SHORT_SECONDS and tier.below is not None:
         return tier.below, f"{reason}; one lower, {told.seconds_left:.0f} s are left"

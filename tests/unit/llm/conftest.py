@@ -80,7 +80,7 @@ def gateway_to(
         catalogue=lambda: catalogue,
         providers=lambda name: providers[name],
         gate=gate or own_gate,
-        score=ComplexityScorer().score,
+        score=ComplexityScorer.load().score,
         **options,
     )
 
