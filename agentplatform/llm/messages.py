@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import orjson
@@ -100,6 +100,16 @@ class Usage:
             + self.cache_read_tokens
         )
 
+    def to_json(self) -> dict[str, int]:
+        """The buckets by their names."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cache_write_5m_tokens": self.cache_write_5m_tokens,
+            "cache_write_1h_tokens": self.cache_write_1h_tokens,
+            "cache_read_tokens": self.cache_read_tokens,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
@@ -123,9 +133,15 @@ class ModelResponse:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal response."""
-        data = asdict(self)
-        del data["replayed"]
-        return data
+        return {
+            "content": self.content,
+            "stop_reason": self.stop_reason,
+            "usage": self.usage.to_json(),
+            "model": self.model,
+            "provider": self.provider,
+            "request_id": self.request_id,
+            "tier": self.tier,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
