@@ -26,6 +26,8 @@ STRANGE_AT = 2.0
 """From so many times the limit on, nothing of what was learned is trusted; in between it is mixed."""
 CLIP = 6.0
 NUMBERS_OF_A_PROBLEM = 2
+OPTIONS_OF_A_CHOICE = 3
+"""With fewer there is a choice between two, of which no rows are learned from."""
 
 
 class Form(IntEnum):
@@ -38,7 +40,7 @@ class Form(IntEnum):
 def form_of(parts: Parts) -> Form | None:
     """The form of a request; None for one of a form that nothing is learned of."""
     if parts.options:
-        return Form.CHOICE
+        return Form.CHOICE if len(parts.options) >= OPTIONS_OF_A_CHOICE else None
     return Form.PROBLEM if len(NUMBER.findall(parts.stem)) >= NUMBERS_OF_A_PROBLEM else None
 
 

@@ -91,7 +91,7 @@ def learn(rows: Sequence[Row], words: WordTable, growth: Growth | None = None) -
 def learn_from_features(rows: Sequence[Row], features: Floats, words: WordTable, growth: Growth) -> Learned:
     """As `learn`, with the features already computed: cross-validation needs them many times."""
     targets = np.array([(row.weak, row.strong) for row in rows], dtype=np.float32)
-    weights = np.array([WEIGHT_OF_KIND[row.kind] for row in rows], dtype=np.float32)
+    weights = np.array([WEIGHT_OF_KIND.get(row.kind, 1.0) for row in rows], dtype=np.float32)
     forest, unseen = grow(features, targets, weights, GAIN, growth)
     return Learned(
         words=words,
