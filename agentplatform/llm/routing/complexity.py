@@ -43,7 +43,7 @@ WORDINGS: Mapping[str, str] = {
     "log_words": "its length",
     "log_numbers": "the numbers in it",
     "rarity": "rare words",
-    "topic_formal": "mathematical terms",
+    "topic_formal": "formal terms",
     "topic_code": "code",
     "stem_code": "code",
     "stem_symbol": "formal symbols",
