@@ -194,15 +194,20 @@ class Product:
         return dict(httpx2.get(f"{self.simulator_url}/_control/calls").json())
 
     def reset_simulator(self) -> None:
-        """Clears faults and counts."""
-        httpx2.delete(f"{self.simulator_url}/_control/faults")
-        httpx2.delete(f"{self.simulator_url}/_control/calls")
+        """Clears faults, counts and whatever providers were set to."""
+        for resource in ("faults", "calls", "providers"):
+            httpx2.delete(f"{self.simulator_url}/_control/{resource}")
+
+    def set_provider(self, name: str, **settings: Any) -> None:
+        """Changes the settings of one of the simulator's providers."""
+        response = httpx2.patch(f"{self.simulator_url}/_control/providers/{name}", json=settings)
+        assert response.status_code == 200, response.text
 
 
 @contextmanager
 def running_product(home: Path) -> Iterator[Product]:
     """A product that runs for as long as the block does; its data goes with it."""
-    product = Product(home)
+    product = Product(home, CIRCUIT_OPEN_SECONDS="3")
     try:
         product.start()
         yield product

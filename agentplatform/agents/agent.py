@@ -28,7 +28,9 @@ class Degradation:
 class StepContext:
     """One attempt of a step, as its agent sees it.
 
-    `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
+    `tier` is pinned by its definition, or None: then each call's is chosen, from `min_tier` up. `use_case` names
+    what it is for, as in "answer_question.answer".
+        `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
     `item` is its element in a fan-out; `options` are the definition's. `degradations` is the agent's to add to.
     """
 
@@ -36,7 +38,7 @@ class StepContext:
     workflow_id: uuid.UUID
     step_id: uuid.UUID
     attempt: int
-    tier: Tier
+    tier: Tier | None
     input: Mapping[str, Any]
     needs: Mapping[str, Any]
     item: Any
@@ -44,19 +46,18 @@ class StepContext:
     deadline: Deadline
     model: Model
     call: CallContext
+    min_tier: Tier | None = None
+    use_case: str = ""
     degradations: list[Degradation] = field(default_factory=list)
 
-    def complete(
-        self, prompt: str, *, system: str = "", max_tokens: int, tier: Tier | None = None
-    ) -> ModelResponse:
-        """Asks a model of the step's tier (or of `tier`) one question. Raises ModelError."""
-        request = ModelRequest(
-            tier=tier or self.tier,
-            system=system,
-            messages=({"role": "user", "content": prompt},),
-            max_tokens=max_tokens,
-        )
-        return self.model.complete(request, self.call)
+    def request(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelRequest:
+        """A request for one answer, for the step's tier; `more` are other fields of a ModelRequest."""
+        placed = {"tier": self.tier, "min_tier": self.min_tier, "use_case": self.use_case} | more
+        return ModelRequest(messages=({"role": "user", "content": prompt},), max_tokens=max_tokens, **placed)
+
+    def complete(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelResponse:
+        """Asks a model one question; `more` as in `request`. Raises ModelError."""
+        return self.model.complete(self.request(prompt, max_tokens=max_tokens, **more), self.call)
 
 
 class StepError(Exception):

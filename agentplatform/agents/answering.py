@@ -54,7 +54,13 @@ class AnswerQuestion:
             return {"answer": "The knowledge base says nothing about this question.", "sources": []}
         kind = (step.needs["classify"] or {}).get("kind", "explanation")
         prompt = _prompt(step.input["question"], passages, QUESTION_KINDS[kind])
-        answer = ask_for_text(step, prompt, system=_ANSWER_SYSTEM, max_tokens=ANSWER_MAX_TOKENS)
+        answer = ask_for_text(
+            step,
+            prompt,
+            system=_ANSWER_SYSTEM,
+            max_tokens=ANSWER_MAX_TOKENS,
+            asked=step.input["question"],
+        )
         return {"answer": answer, "sources": cited_sources(answer, passages)}
 
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 from agentplatform.agents.agent import Degradation, StepContext, StepError
 from agentplatform.llm.messages import ModelResponse
 
-CALLS_OF_ASK_FOR_TEXT = 2
-"""How many calls `ask_for_text` makes at most."""
-
 
 def ask_for_text(
-    step: StepContext, prompt: str, *, system: str, max_tokens: int, cut_code: str = "answer_cut"
+    step: StepContext,
+    prompt: str,
+    *,
+    system: str,
+    max_tokens: int,
+    asked: str = "",
+    cut_code: str = "answer_cut",
 ) -> str:
-    """A model's answer with at least one word. An empty one is asked for once more.
+    """A model's answer with at least one word; the gateway has asked the next tier where there was none.
 
-    One that reached its limit of tokens is labelled `cut_code`. Raises ModelError, or StepError `empty_answer`.
+    One that reached its limit of tokens is labelled `cut_code`. Raises ModelError, or StepError `empty_answer` or
+    `refused`.
     """
-    response = step.complete(prompt, system=system, max_tokens=max_tokens)
+    response = step.complete(prompt, system=system, max_tokens=max_tokens, asked=asked)
+    if response.stop_reason == "refusal":
+        raise StepError("refused", "The model refuses to answer; ask in other words.")
     if not response.text.strip():
-        # A new request: the same one would be replayed, empty as it is, on every attempt.
-        again = f"{prompt}\nAnswer with at least one sentence."
-        response = step.complete(again, system=system, max_tokens=max_tokens)
-    if not response.text.strip():
-        raise StepError("empty_answer", "The model answered twice with no text; ask in other words.")
+        raise StepError("empty_answer", "The model answered with no text, asked twice; ask in other words.")
     note_cut(step, response, cut_code)
     return response.text
 

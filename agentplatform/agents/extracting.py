@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -13,6 +14,7 @@ from agentplatform.agents.agent import StepContext, StepError
 from agentplatform.agents.asking import note_cut
 from agentplatform.agents.registry import registry
 from agentplatform.json_schema import Fault, faults_of
+from agentplatform.llm.escalation import escalated
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 
 MAX_TEXT_CHARACTERS = 100_000
@@ -32,7 +34,7 @@ _SYSTEM = (
 class ExtractData:
     """Output: `{"data", "repaired"}`: data that satisfy the input's schema.
 
-    An answer that does not is shown to the model once, with what is wrong with it. Raises ModelError, or StepError
+    An answer that does not is shown to the next tier's model once, with what is wrong with it. Raises ModelError, or StepError
     `extraction_invalid` when the second one does not either.
     """
 
@@ -43,7 +45,8 @@ class ExtractData:
         data, faults = _read(response, schema)
         if not faults:
             return {"data": data, "repaired": False}
-        response = step.model.complete(_repair(request, response, faults), step.call)
+        again = escalated(request, response, "schema") or request
+        response = step.model.complete(_repair(again, response, faults), step.call)
         data, faults = _read(response, schema)
         if faults:
             note_cut(step, response, "extraction_cut")
@@ -62,29 +65,26 @@ def _request(step: StepContext, schema: Mapping[str, Any]) -> ModelRequest:
         "Extract the data that the schema describes, as JSON."
         f"{' ' + escape(wish) if wish else ''}"
     )
-    return ModelRequest(
-        tier=step.tier,
+    return step.request(
+        prompt,
         system=_SYSTEM,
-        messages=({"role": "user", "content": prompt},),
         max_tokens=EXTRACT_MAX_TOKENS,
         output_schema=schema,
+        escalates=False,  # the agent does, and says what was wrong
     )
 
 
 def _repair(request: ModelRequest, response: ModelResponse, faults: Sequence[Fault]) -> ModelRequest:
     problems = "\n".join(f"- {fault.place}: {fault.message}" for fault in faults)
     wish = f"These data are not what the schema asks for:\n{problems}\nGive them again, as JSON, with this put right."
-    return ModelRequest(
-        tier=request.tier,
-        system=request.system,
+    return replace(
+        request,
         messages=(
             *request.messages,
             # A message may not be empty, and an answer may.
             {"role": "assistant", "content": response.text.strip() or "{}"},
             {"role": "user", "content": wish},
         ),
-        max_tokens=request.max_tokens,
-        output_schema=request.output_schema,
     )
 
 

@@ -15,7 +15,6 @@ from agentplatform.agents.asking import ask_for_text
 from agentplatform.agents.passages import cited_sources, passages_block
 from agentplatform.agents.registry import registry
 from agentplatform.json_schema import faults_of
-from agentplatform.llm.messages import ModelRequest
 
 FEWEST_QUESTIONS = 3
 MOST_QUESTIONS = 6
@@ -58,7 +57,7 @@ _TITLE = re.compile(r"\A\s*#[ \t]+.+\n?")
 class PlanResearch:
     """Output: `{"questions": [text]}`, three to six. Reads the topic, and the headings that `survey` found on it.
 
-    A plan that is none is asked for once more. Raises ModelError, or StepError `no_plan`.
+    Raises ModelError, or StepError `no_plan`.
     """
 
     def run(self, step: StepContext) -> Any:
@@ -73,11 +72,6 @@ class PlanResearch:
         )
         questions = _plan(step, prompt)
         if questions is None:
-            # A new request: the same one would be replayed on every attempt.
-            questions = _plan(
-                step, f"{prompt}\nAnswer with {FEWEST_QUESTIONS} to {MOST_QUESTIONS} questions."
-            )
-        if questions is None:
             raise StepError(
                 "no_plan", "The model gave no questions to research; put the topic in other words."
             )
@@ -85,15 +79,11 @@ class PlanResearch:
 
 
 def _plan(step: StepContext, prompt: str) -> list[str] | None:
-    request = ModelRequest(
-        tier=step.tier,
-        system=_PLAN_SYSTEM,
-        messages=({"role": "user", "content": prompt},),
-        max_tokens=PLAN_MAX_TOKENS,
-        output_schema=PLAN_SCHEMA,
+    response = step.complete(
+        prompt, system=_PLAN_SYSTEM, max_tokens=PLAN_MAX_TOKENS, output_schema=PLAN_SCHEMA
     )
     try:
-        plan = orjson.loads(step.model.complete(request, step.call).text)
+        plan = orjson.loads(response.text)
     except orjson.JSONDecodeError:
         return None
     return None if faults_of(PLAN_SCHEMA, plan) else list(plan["questions"])

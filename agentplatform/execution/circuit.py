@@ -91,15 +91,15 @@ def admit(circuit: Circuit, policy: CircuitPolicy, now: float) -> tuple[Circuit,
     return replace(circuit, probe_until=now + policy.probe_seconds), Admission(True, probes=True)
 
 
-def succeeded(circuit: Circuit, *, probes: bool) -> Circuit:
-    """A probe closes the circuit; any other success says nothing about one that is open."""
-    return Circuit() if probes else circuit
-
-
 def failed(
     circuit: Circuit, policy: CircuitPolicy, now: float, *, probes: bool, open_until: float = 0.0
 ) -> Circuit:
-    """Counts a failure. A failed probe opens again; `open_until` opens at once; the longest deadline wins."""
+    """Counts a failure. A failed probe opens again; `open_until` opens at once; the longest deadline wins.
+
+    An attempt that was under way when the circuit opened says nothing new.
+    """
+    if circuit.is_tripped and not (probes or open_until):
+        return circuit
     recent = (*(at for at in circuit.failed_at if at > now - policy.window_seconds), now)
     if not (probes or open_until or len(recent) >= policy.failures):
         return replace(circuit, failed_at=recent)
@@ -135,12 +135,32 @@ class LocalCircuits:
             return result
 
 
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A circuit has opened, for `open_seconds`; `reason` is the code of the failure, or who opened it."""
+
+    key: str
+    reason: str
+    open_seconds: float
+
+
+class CircuitListener(Protocol):
+    """Told once, by the process whose report it was, when a circuit opens and when it closes again."""
+
+    def opened(self, trip: Trip) -> None: ...
+
+    def closed(self, key: str) -> None: ...
+
+
 class CircuitBreaker:
     """Guards attempts on endpoints. A closed circuit costs one read, and a write only when an attempt fails."""
 
-    def __init__(self, store: CircuitStore, policy: CircuitPolicy) -> None:
+    def __init__(
+        self, store: CircuitStore, policy: CircuitPolicy, listener: CircuitListener | None = None
+    ) -> None:
         self._store = store
         self._policy = policy
+        self._listener = listener
 
     def phase(self, key: str) -> Phase:
         circuit, now = self._store.read(key)
@@ -149,45 +169,53 @@ class CircuitBreaker:
     @contextmanager
     def guard(self, key: str, *, trips: Callable[[Exception], bool]) -> Iterator[None]:
         """One attempt. Raises CircuitOpen instead of making it; an error that `trips` counts as a failure."""
-        admission = self._admission(key)
+        admission = self.admit(key)
         if not admission.passes:
             raise CircuitOpen(key, admission.retry_after_seconds)
         try:
             yield
         except Exception as error:
             if trips(error):
-                self._report_failure(key, admission)
+                self.failed(key, admission, type(error).__name__)
             elif admission.probes:
-                self._report_success(key)
+                self.succeeded(key)
             raise
         if admission.probes:
-            self._report_success(key)
+            self.succeeded(key)
 
-    def open(self, key: str, seconds: float) -> None:
-        """Opens the circuit by hand, or because the endpoint has said until when it will not serve."""
-        self._store.change(
-            key,
-            lambda circuit, now: (
-                failed(circuit, self._policy, now, probes=False, open_until=now + seconds),
-                None,
-            ),
-        )
-
-    def reset(self, key: str) -> None:
-        """Closes the circuit by hand."""
-        self._store.change(key, lambda circuit, now: (Circuit(), None))
-
-    def _admission(self, key: str) -> Admission:
+    def admit(self, key: str) -> Admission:
+        """Whether an attempt may be made; whoever makes it reports with `failed`, and a probe with `succeeded`."""
         circuit, now = self._store.read(key)
         if circuit.phase(now) is not Phase.HALF_OPEN:
             return admit(circuit, self._policy, now)[1]
         return self._store.change(key, lambda circuit, now: admit(circuit, self._policy, now))
 
-    def _report_failure(self, key: str, admission: Admission) -> None:
-        self._store.change(
-            key,
-            lambda circuit, now: (failed(circuit, self._policy, now, probes=admission.probes), None),
-        )
+    def failed(self, key: str, admission: Admission, reason: str, *, open_seconds: float = 0.0) -> None:
+        """An attempt failed through the endpoint's fault. With `open_seconds` the circuit opens at once, for so long."""
 
-    def _report_success(self, key: str) -> None:
-        self._store.change(key, lambda circuit, now: (succeeded(circuit, probes=True), None))
+        def decide(circuit: Circuit, now: float) -> tuple[Circuit, Trip | None]:
+            until = now + open_seconds if open_seconds else 0.0
+            after = failed(circuit, self._policy, now, probes=admission.probes, open_until=until)
+            opens = after.is_tripped and (after.open_until > circuit.open_until or not circuit.is_tripped)
+            return after, Trip(key, reason, after.open_until - now) if opens else None
+
+        trip = self._store.change(key, decide)
+        if trip is not None and self._listener is not None:
+            self._listener.opened(trip)
+
+    def succeeded(self, key: str) -> None:
+        """A probe was answered: the circuit closes."""
+        self._close(key)
+
+    def open(self, key: str, seconds: float, reason: str = "manual") -> None:
+        """Opens the circuit by hand."""
+        self.failed(key, Admission(True), reason, open_seconds=seconds)
+
+    def reset(self, key: str) -> None:
+        """Closes the circuit by hand."""
+        self._close(key)
+
+    def _close(self, key: str) -> None:
+        was_tripped = self._store.change(key, lambda circuit, now: (Circuit(), circuit.is_tripped))
+        if was_tripped and self._listener is not None:
+            self._listener.closed(key)

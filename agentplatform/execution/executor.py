@@ -16,14 +16,15 @@ from agentplatform.agents.agent import Agent, StepContext, StepError
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
 from agentplatform.execution.running import RunningStep, RunningSteps
-from agentplatform.llm.errors import ModelError
+from agentplatform.llm.errors import CallDeferred, ModelError
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import CallStore, StepIdentity, StepJournal
 from agentplatform.llm.model import CallContext
-from agentplatform.llm.tiers import Tier
+from agentplatform.llm.tiers import AUTO, Tier
 from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import Decision, StepFailed, StepSucceeded, WorkflowState
+from agentplatform.workflows.coordinator import Decision, StepFailed, StepSucceeded, StepWaits, WorkflowState
 from agentplatform.workflows.definition import Definition, FanOutError
+from agentplatform.workflows.statuses import WaitingFor
 
 MAX_CODE_CHARACTERS = 64
 """How much of a failure's code is kept."""
@@ -39,8 +40,8 @@ MAX_TRACEBACK_FRAMES = 50
 class LeasedStep:
     """A running attempt, with all that it takes to decide on its end.
 
-    `attempts_before` were made before the step was last requeued, and count no more; `lost_workers` is how many of
-    the attempts since then ended with their worker.
+    `attempts_before` count no more: they were made before the step was last requeued, or ended in a wait.
+    `lost_workers` is how many of the attempts since the requeueing ended with their worker.
     """
 
     step_id: uuid.UUID
@@ -61,10 +62,14 @@ class LeasedStep:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedStep(LeasedStep):
-    """An attempt that this process holds the lease of, with all that its agent needs."""
+    """An attempt that this process holds the lease of, with all that its agent needs.
+
+    `tier` is its pinned tier, or AUTO; `max_tier` the highest that its tenant may use at the moment.
+    """
 
     index: int | None
     tier: str
+    max_tier: Tier | None
     options: Mapping[str, Any]
     seconds_left: float
     tenant_id: uuid.UUID
@@ -80,11 +85,22 @@ class ClaimedStep(LeasedStep):
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """An attempt gave its slot up: what it waits for, for how long at most, and why."""
+
+    waiting_for: WaitingFor
+    seconds: float
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: an output, or the failure that took its place."""
+    """How an attempt ended: an output, or the failure or the wait that took its place."""
 
     output: Any = None
     failure: Failure | None = None
+    wait: Wait | None = None
     degradations: tuple[Mapping[str, str], ...] = ()
 
 
@@ -173,7 +189,12 @@ class Executor:
             step = self._run_one(step, may_continue=may_continue and not until.has_passed)
 
     def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> ClaimedStep | None:
-        call = CallContext(Deadline.after(step.seconds_left), on_text=partial(self._reports.text, step))
+        call = CallContext(
+            Deadline.after(step.seconds_left),
+            queue=step.queue,
+            max_tier=step.max_tier,
+            on_text=partial(self._reports.text, step),
+        )
         workflow_deadline = Deadline.after(step.workflow_seconds_left)
         journal = StepJournal(identity_of(step), self._calls, step.journal)
         self._reports.started(step)
@@ -195,7 +216,9 @@ class Executor:
             workflow_id=step.workflow_id,
             step_id=step.step_id,
             attempt=step.attempt,
-            tier=Tier(step.tier),
+            tier=None if step.tier == AUTO else Tier(step.tier),
+            min_tier=step.definition.step(step.node).min_tier,
+            use_case=f"{step.definition.type}.{step.node}",
             input=step.input,
             needs=step.needs,
             item=step.item,
@@ -207,9 +230,12 @@ class Executor:
         try:
             output = agent.run(context)
             _check_output(output)
+        except CallDeferred as deferred:
+            return _outcome_of_deferral(deferred, step.workflow_seconds_left)
         except Exception as error:  # noqa: BLE001 - whatever an agent raises is its attempt's failure
             return Outcome(failure=failure_of(error))
-        return Outcome(output, degradations=tuple(item.to_json() for item in context.degradations))
+        told = (*(item.to_json() for item in context.degradations), *call.degradations)
+        return Outcome(output, degradations=told)
 
     def _finish(
         self, step: ClaimedStep, outcome: Outcome, journal: StepJournal, *, may_continue: bool
@@ -233,6 +259,10 @@ def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> 
     An output without the list which a later step fans out over, or with too long a one, is a permanent failure of
     this step.
     """
+    if outcome.wait is not None:
+        wait = outcome.wait
+        event = StepWaits(step.node, wait.waiting_for, wait.seconds)
+        return outcome, coordinator.decide(step.definition, state, event)
     if outcome.failure is None:
         try:
             return outcome, coordinator.decide(
@@ -241,7 +271,7 @@ def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> 
         except FanOutError as error:
             outcome = Outcome(failure=Failure(error.code, str(error), transient=False))
     assert outcome.failure is not None
-    event = StepFailed(
+    failed = StepFailed(
         node=step.node,
         failure=outcome.failure,
         attempt=step.attempt - step.attempts_before,
@@ -250,7 +280,15 @@ def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> 
         jitter=random.random(),
         lost_workers=lost_workers_with(step, outcome.failure),
     )
-    return outcome, coordinator.decide(step.definition, state, event)
+    return outcome, coordinator.decide(step.definition, state, failed)
+
+
+def _outcome_of_deferral(deferred: CallDeferred, workflow_seconds_left: float) -> Outcome:
+    """A wait; or a failure, where the workflow's time would be up before it is over."""
+    if deferred.seconds >= workflow_seconds_left:
+        return Outcome(failure=failure_of(deferred))
+    waiting_for = WaitingFor(deferred.waiting_for)
+    return Outcome(wait=Wait(waiting_for, deferred.seconds, deferred.code, deferred.message))
 
 
 def lost_workers_with(step: LeasedStep, failure: Failure) -> int:

@@ -28,6 +28,7 @@ class StartedCall:
     """A call about to be made: the `ordinal`-th of its step, known by the hash of its request.
 
     `worst_case_usd_micros` is what it costs if every byte of it is a token and every token it may answer is used.
+    `complexity` is None where the tier was pinned; `lane` is live or batch.
     """
 
     step: StepIdentity
@@ -37,6 +38,10 @@ class StartedCall:
     provider: str
     model: str
     worst_case_usd_micros: int
+    complexity: float | None = None
+    routing_reason: str = ""
+    escalated_from: str = ""
+    lane: str = "live"
     call_id: uuid.UUID = field(default_factory=uuid7)
 
     def to_json(self) -> dict[str, Any]:

@@ -3,41 +3,67 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+import orjson
 
 from agentplatform.llm.tiers import Tier
 
 OVERHEAD_TOKENS = 500
 """What a provider adds to a prompt on its own account, tools included, at most."""
 
+BYTES_PER_TOKEN = 4
+"""How many bytes of UTF-8 make a token, about: for estimates, not for money."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One call to a model. `messages` and `tools` have the shape of the Anthropic Messages API.
 
+    `tier` pins the tier; without one the gateway chooses it by the request's complexity, from `min_tier` up.
+    `shared_context` comes before the first message, and is the same in many requests: a provider may cache it.
     With an `output_schema` (JSON Schema of an object) the model answers in JSON of that shape. A model is held to the
     types, names and enumerations of a schema, not to its limits: validate the answer.
+    An answer that is empty, refused or not of its schema is asked for once more on the next tier, unless `escalates`
+    is false or the tier is pinned; `escalated_from` is the tier whose answer was not good enough.
+    `asked` is what the user wants to know, where the messages hold much more: then its complexity is the request's.
+    `prompt_cache_ttl` ("5m", "1h", or "" for none) is the gateway's to set, and no part of what is asked.
     """
 
-    tier: Tier
+    tier: Tier | None
     messages: tuple[Mapping[str, Any], ...]
     max_tokens: int
     system: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
     stop_sequences: tuple[str, ...] = ()
     output_schema: Mapping[str, Any] | None = None
+    shared_context: str = ""
+    min_tier: Tier | None = None
+    use_case: str = ""
+    escalated_from: Tier | None = None
+    asked: str = field(default="", compare=False)
+    escalates: bool = field(default=True, compare=False)
+    prompt_cache_ttl: str = field(default="", compare=False)
 
     @property
     def canonical(self) -> bytes:
-        """The request as canonical JSON in UTF-8."""
-        data = asdict(self)
-        if self.output_schema is None:
-            del data["output_schema"]
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return text.encode()
+        """The request as canonical JSON in UTF-8. What was added to requests later is left out where it is not used."""
+        data: dict[str, Any] = {
+            "tier": self.tier,
+            "messages": self.messages,
+            "max_tokens": self.max_tokens,
+            "system": self.system,
+            "tools": self.tools,
+            "stop_sequences": self.stop_sequences,
+        }
+        for name in ("output_schema", "shared_context", "min_tier", "use_case", "escalated_from"):
+            value = getattr(self, name)
+            if value:
+                data[name] = value
+        return orjson.dumps(data, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
 
     @property
     def content_hash(self) -> str:
@@ -48,6 +74,11 @@ class ModelRequest:
     def input_bound_tokens(self) -> int:
         """More input tokens than it can be: a token is at least a byte, and the JSON adds what a model wraps it in."""
         return len(self.canonical) + OVERHEAD_TOKENS
+
+    @property
+    def input_estimate_tokens(self) -> int:
+        """About how many input tokens it is; see `count_tokens` of a provider for the exact number."""
+        return math.ceil(len(self.canonical) / BYTES_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +103,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
-    """What a model answered. `content` has the blocks of the Messages API; `text` is their text, joined."""
+    """What a model answered. `content` has the blocks of the Messages API; `text` is their text, joined.
+
+    `model` is what the provider calls it, and `tier` the tier that it served.
+    """
 
     content: tuple[Mapping[str, Any], ...]
     stop_reason: str
@@ -80,6 +114,7 @@ class ModelResponse:
     model: str
     provider: str
     request_id: str = ""
+    tier: str = ""
     replayed: bool = field(default=False, compare=False)
 
     @property

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentplatform.execution.deadlines import Deadline
+from agentplatform.llm.catalogue import RateLimits
 from agentplatform.llm.messages import ModelRequest, ModelResponse
+from agentplatform.llm.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class RateReport:
+    """What a provider said of its rates in its answer: limits a minute, and how much of them is left."""
+
+    limits: RateLimits = field(default_factory=RateLimits)
+    remaining: RateLimits = field(default_factory=RateLimits)
+    received_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
 class CallContext:
     """The circumstances of a call: how long it may take, who wants to stop it, who listens to its tokens.
 
-    `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
+    `queue` is its step's; `max_tier` the highest tier that its tenant may use at the moment. `model` is what the
+    provider calls the model, set for each call, and `rates` what the provider said of its rates in its answer.
+        `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
     """
 
     deadline: Deadline
     model: str = ""
+    queue: str = ""
+    max_tier: Tier | None = None
+    rates: RateReport | None = None
+    degradations: list[Mapping[str, str]] = field(default_factory=list)
     on_text: Callable[[str], None] | None = None
     _interrupted: threading.Event = field(default_factory=threading.Event)
     _close: Callable[[], None] | None = None
@@ -44,6 +62,12 @@ class CallContext:
         if close is not None and self._interrupted.is_set():
             close()
 
+    def degrade(self, code: str, message: str, **more: str) -> None:
+        """Notes that something is not as asked for: it is said with the result."""
+        note = {"code": code, "message": message, **more}
+        if note not in self.degradations:
+            self.degradations.append(note)
+
     def interrupt(self) -> None:
         """Breaks the call off; safe from any thread, and more than once."""
         self._interrupted.set()
@@ -56,3 +80,10 @@ class Model(Protocol):
     """Answers a request, or raises ModelError."""
 
     def complete(self, request: ModelRequest, context: CallContext) -> ModelResponse: ...
+
+
+class Provider(Model, Protocol):
+    """A model that is called over a network."""
+
+    def count_tokens(self, request: ModelRequest, model: str, context: CallContext) -> int | None:
+        """How many input tokens the request has; None where the provider does not count. Raises ModelError."""

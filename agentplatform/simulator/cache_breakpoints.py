@@ -116,7 +116,7 @@ def _ttl_within(block: Mapping[str, Any], path: str) -> int | None:
     content = block.get("content")
     if isinstance(content, list):
         for index, inner in enumerate(content):
-            ttl = _ttl_within(inner, f"{path}.content.{index}")
+            ttl = _ttl_within(inner, f"{path}.content.{index}") if isinstance(inner, dict) else None
             if ttl is not None:
                 ttls.append(ttl)
     return max(ttls, default=None)

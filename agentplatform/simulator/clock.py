@@ -23,6 +23,10 @@ class SimulatedClock:
         """Return the simulated time of day in UTC."""
         return datetime.now(UTC) + timedelta(seconds=self._advanced_seconds)
 
+    def unix_seconds(self) -> float:
+        """Return the simulated time of day as Unix time."""
+        return time.time() + self._advanced_seconds
+
     def advance(self, seconds: float) -> None:
         """Move the clock forward. It is never moved back, since what has expired stays expired."""
         self._advanced_seconds += seconds

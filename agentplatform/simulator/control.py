@@ -26,10 +26,19 @@ def control_routes(state: SimulatorState) -> list[Route]:
                 "endpoints": [
                     "POST /v1/messages",
                     "POST /v1/messages/count_tokens",
+                    "GET, POST /v1/messages/batches",
+                    "GET, DELETE /v1/messages/batches/{id}",
+                    "POST /v1/messages/batches/{id}/cancel",
+                    "GET /v1/messages/batches/{id}/results",
                     "GET /v1/models",
                     "GET /v1/models/{id}",
+                    "GET /v1/organizations/rate_limits",
+                    "the same below /second; /bedrock and /vertex in their own shapes",
                     "GET, POST, DELETE /_control/faults",
                     "GET, DELETE /_control/calls",
+                    "GET, DELETE /_control/providers",
+                    "GET, PATCH /_control/providers/{name}",
+                    "GET, POST /_control/clock",
                 ],
             }
         )

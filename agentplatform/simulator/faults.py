@@ -9,12 +9,22 @@ from typing import Any
 
 from agentplatform.simulator.errors import ApiError, error_type_for, invalid_request
 
-_TEXT_FIELDS = ("model", "provider", "endpoint", "error_type", "error_code", "message", "regain_access_on")
+_TEXT_FIELDS = (
+    "model",
+    "provider",
+    "endpoint",
+    "error_type",
+    "error_code",
+    "message",
+    "regain_access_on",
+    "stop_reason",
+)
 _NUMBER_FIELDS = ("retry_after", "delay_seconds", "seconds")
 _COUNT_FIELDS = ("status", "break_stream_after", "stream_error_after", "count")
 MESSAGES = "messages"
 ENDPOINTS = (MESSAGES, "count_tokens", "batches")
-_EFFECTS = ("status", "delay_seconds", "break_stream_after", "stream_error_after")
+STOP_REASONS = ("refusal", "pause_turn", "model_context_window_exceeded", "max_tokens", "end_turn")
+_EFFECTS = ("status", "delay_seconds", "break_stream_after", "stream_error_after", "stop_reason")
 FAULT_FIELDS = frozenset(_TEXT_FIELDS + _NUMBER_FIELDS + _COUNT_FIELDS)
 _STREAM_ERROR_STATUS = 529
 # What the API answers with these codes: a spend limit as a bad request, a ramp limit as one to come back from.
@@ -33,7 +43,8 @@ class Fault:
 
     `endpoint` is what it is for: messages, count_tokens or batches (where no model counts).
     `delay_seconds` waits before the first byte; `status` answers that error; `break_stream_after` cuts the
-    connection after so many deltas; `stream_error_after` sends `event: error` after so many, under 200.
+    connection after so many deltas; `stream_error_after` sends `event: error` after so many, under 200;
+    `stop_reason` ends the answer with that reason.
     It ends after `count` calls or `seconds`, whichever comes first; without either it stays until cleared.
     """
 
@@ -48,6 +59,7 @@ class Fault:
     delay_seconds: float = 0.0
     break_stream_after: int | None = None
     stream_error_after: int | None = None
+    stop_reason: str | None = None
     count: int | None = None
     seconds: float | None = None
 
@@ -156,6 +168,8 @@ def parse_fault(sent: Mapping[str, Any]) -> Fault:
         _check_field(name, value)
     if given.get("endpoint", MESSAGES) not in ENDPOINTS:
         raise invalid_request(f"endpoint: Input should be one of {', '.join(ENDPOINTS)}")
+    if given.get("stop_reason", STOP_REASONS[0]) not in STOP_REASONS:
+        raise invalid_request(f"stop_reason: Input should be one of {', '.join(STOP_REASONS)}")
     given = _with_documented_answer(given)
     if not any(name in given for name in _EFFECTS):
         raise invalid_request(f"The fault does nothing: give at least one of {', '.join(_EFFECTS)}.")

@@ -13,7 +13,7 @@ from agentplatform.simulator.errors import ApiError
 from agentplatform.simulator.faults import Fault
 from agentplatform.simulator.latency import Pace, draw_pace
 from agentplatform.simulator.provider import Provider
-from agentplatform.simulator.reply import Reply, finish_reply
+from agentplatform.simulator.reply import Reply, finish_reply, stopped_as
 from agentplatform.simulator.replying import draft_reply
 from agentplatform.simulator.request import MessagesRequest
 from agentplatform.simulator.state import SimulatorState
@@ -77,6 +77,8 @@ class MessagesEndpoint:
             raise fault.error()
         draft, call.right = draft_reply(provider, request)
         reply = finish_reply(request, draft, prefix=self._dialect.message_prefix, cached=cached)
+        if fault.stop_reason is not None:
+            reply = stopped_as(reply, fault.stop_reason)
         pace = draw_pace(
             request.model.line, digest, seed=self._state.settings.seed, scale=self._scale(provider)
         )

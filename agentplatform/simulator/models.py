@@ -95,6 +95,12 @@ def find_model(model_id: str) -> SimulatedModel:
     return model
 
 
+def names_of_family(line: str) -> list[str]:
+    """Return the ids and aliases of the models of one line."""
+    ids = [model.id for model in _CATALOGUE if model.line == line]
+    return ids + [alias for alias, model_id in _ALIASES.items() if model_id in ids]
+
+
 def list_models(limit: int, after_id: str | None, before_id: str | None) -> dict[str, Any]:
     """Return one page of the catalogue, newest first, in the API's page shape.
 

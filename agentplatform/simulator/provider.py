@@ -10,6 +10,7 @@ from agentplatform.simulator.authentication import (
     SECOND_PROVIDER,
     VERTEX_PROVIDER,
 )
+from agentplatform.simulator.batch_store import BatchStore
 from agentplatform.simulator.clock import SimulatedClock
 from agentplatform.simulator.errors import ApiError
 from agentplatform.simulator.prefix_cache import PrefixCache
@@ -28,6 +29,7 @@ class Provider:
         self.settings = settings
         self.limiter = RateLimiter(clock, settings.rate_limits)
         self.prefix_cache = PrefixCache(clock)
+        self.batches = BatchStore(clock)
         self.answers: Counter[tuple[str, bool]] = Counter()
 
     def change(self, fields: Mapping[str, Any]) -> None:
@@ -50,6 +52,7 @@ class Provider:
             "settings": self.settings.as_json(),
             "rates": self.limiter.as_json(),
             "cached_prefixes": len(self.prefix_cache),
+            "batches": self.batches.as_json(),
             "answers": answers,
         }
 

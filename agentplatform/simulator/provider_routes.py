@@ -2,12 +2,14 @@
 
 from starlette.routing import Route
 
+from agentplatform.simulator.batch_routes import BatchApi
 from agentplatform.simulator.dialects.bedrock import BedrockDialect
 from agentplatform.simulator.dialects.dialect import Dialect
 from agentplatform.simulator.dialects.first_party import FirstPartyDialect, SecondDialect
 from agentplatform.simulator.dialects.vertex import VertexDialect
 from agentplatform.simulator.messages import CountTokensEndpoint, MessagesEndpoint
 from agentplatform.simulator.model_routes import model_routes
+from agentplatform.simulator.organization_routes import organization_routes
 from agentplatform.simulator.state import SimulatorState
 
 SECOND_PREFIX = "/second"
@@ -31,6 +33,8 @@ def _first_party(prefix: str, dialect: Dialect, state: SimulatorState) -> list[R
         Route(f"{prefix}/v1/messages", MessagesEndpoint(state, dialect), methods=["POST"]),
         Route(f"{prefix}/v1/messages/count_tokens", CountTokensEndpoint(state, dialect), methods=["POST"]),
         *model_routes(prefix, dialect),
+        *BatchApi(prefix, state, dialect).routes(),
+        *organization_routes(prefix, state, dialect),
     ]
 
 

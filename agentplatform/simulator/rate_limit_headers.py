@@ -1,6 +1,8 @@
 """The rate-limit headers of a response."""
 
-from datetime import UTC, datetime, timedelta
+import math
+from datetime import UTC, datetime
+from functools import lru_cache
 
 from agentplatform.simulator.rate_buckets import MINUTE_SECONDS, FamilyBuckets
 
@@ -10,10 +12,14 @@ LIMITS_PER_MINUTE = {
     "input-tokens": 2_000_000,
     "output-tokens": 400_000,
 }
+_NAMES = {
+    kind: tuple(f"anthropic-ratelimit-{kind}-{field}" for field in ("limit", "remaining", "reset"))
+    for kind in LIMITS_PER_MINUTE
+}
 
 
-def unlimited_headers(now: datetime, input_tokens: int, output_tokens: int) -> dict[str, str]:
-    """Return the `anthropic-ratelimit-*` headers of a provider without limits.
+def unlimited_headers(now: float, input_tokens: int, output_tokens: int) -> dict[str, str]:
+    """Return the `anthropic-ratelimit-*` headers of a provider without limits, at this Unix time.
 
     They are those of a large organisation whose buckets were full before this request. Nothing is refused.
     """
@@ -24,13 +30,12 @@ def unlimited_headers(now: datetime, input_tokens: int, output_tokens: int) -> d
         "output-tokens": output_tokens,
     }
     headers: dict[str, str] = {}
-    for name, limit in LIMITS_PER_MINUTE.items():
-        reset_at = now.astimezone(UTC) + timedelta(seconds=MINUTE_SECONDS * used[name] / limit)
-        _add(headers, name, limit, limit - used[name], reset_at)
+    for kind, limit in LIMITS_PER_MINUTE.items():
+        _add(headers, kind, limit, limit - used[kind], now + MINUTE_SECONDS * used[kind] / limit)
     return headers
 
 
-def bucket_headers(now: datetime, buckets: FamilyBuckets, monotonic_seconds: float) -> dict[str, str]:
+def bucket_headers(now: float, buckets: FamilyBuckets, monotonic_seconds: float) -> dict[str, str]:
     """Return the `anthropic-ratelimit-*` headers of a key's buckets for a family of models.
 
     For each kind that is limited: the limit a minute, what is left of it, and when the bucket is full again
@@ -38,11 +43,10 @@ def bucket_headers(now: datetime, buckets: FamilyBuckets, monotonic_seconds: flo
     """
     headers: dict[str, str] = {}
     left: dict[str, float] = {}
-    full_at: dict[str, datetime] = {}
+    full_at: dict[str, float] = {}
     for kind, bucket in buckets.buckets.items():
         left[kind] = bucket.level(monotonic_seconds)
-        seconds = bucket.seconds_until_full(monotonic_seconds)
-        full_at[kind] = (now + timedelta(seconds=seconds, microseconds=999_999)).replace(microsecond=0)
+        full_at[kind] = now + bucket.seconds_until_full(monotonic_seconds)
         _add(headers, kind.replace("_", "-"), bucket.limit, left[kind], full_at[kind])
     tokens = [kind for kind in ("input_tokens", "output_tokens") if kind in left]
     if len(tokens) == 2:
@@ -52,7 +56,13 @@ def bucket_headers(now: datetime, buckets: FamilyBuckets, monotonic_seconds: flo
     return headers
 
 
-def _add(headers: dict[str, str], name: str, limit: int, remaining: float, reset_at: datetime) -> None:
-    headers[f"anthropic-ratelimit-{name}-limit"] = str(limit)
-    headers[f"anthropic-ratelimit-{name}-remaining"] = str(max(0, int(remaining)))
-    headers[f"anthropic-ratelimit-{name}-reset"] = reset_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _add(headers: dict[str, str], kind: str, limit: int, remaining: float, reset_at: float) -> None:
+    limit_name, remaining_name, reset_name = _NAMES[kind]
+    headers[limit_name] = str(limit)
+    headers[remaining_name] = str(max(0, int(remaining)))
+    headers[reset_name] = _rfc3339(math.ceil(reset_at))
+
+
+@lru_cache(maxsize=256)
+def _rfc3339(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

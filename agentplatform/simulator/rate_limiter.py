@@ -79,11 +79,13 @@ class RateLimiter:
 
     def headers(self, key: str, family: str, input_tokens: int, output_tokens: int) -> dict[str, str]:
         """Return the `anthropic-ratelimit-*` headers of a response."""
+        if not self.limits:
+            return unlimited_headers(self._clock.unix_seconds(), input_tokens, output_tokens)
         now = self._clock.monotonic()
         buckets = self._buckets_of(key, family, now)
         if buckets is None:
-            return unlimited_headers(self._clock.now(), input_tokens, output_tokens)
-        return bucket_headers(self._clock.now(), buckets, now)
+            return unlimited_headers(self._clock.unix_seconds(), input_tokens, output_tokens)
+        return bucket_headers(self._clock.unix_seconds(), buckets, now)
 
     def as_json(self) -> dict[str, Any]:
         """Return what happened by family."""
@@ -116,5 +118,5 @@ class RateLimiter:
             429,
             f"This request would exceed the limit of {limit} {named} per minute for {family} models. {advice}",
             retry_after=min(_LONGEST_RETRY_SECONDS, max(1, math.ceil(min(seconds, _LONGEST_RETRY_SECONDS)))),
-            headers=bucket_headers(self._clock.now(), buckets, self._clock.monotonic()),
+            headers=bucket_headers(self._clock.unix_seconds(), buckets, self._clock.monotonic()),
         )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentplatform.simulator.identifiers import new_identifier
@@ -114,20 +114,24 @@ def finish_reply(
     cached: CachedInput = NOTHING_CACHED,
     service_tier: str = "standard",
 ) -> Reply:
-    """Apply stop sequences and `max_tokens` to a draft, whichever comes first, and count its tokens.
+    """Apply stop sequences, `max_tokens` and the context window to a draft, and count its tokens.
 
     `prefix` is that of the message's id.
     """
     text, stop_sequence = _stop_at(draft.text, request.stop_sequences)
     stop_reason = "stop_sequence" if stop_sequence is not None else "end_turn"
-    if count_text(text) > request.max_tokens:
-        text, stop_sequence, stop_reason = truncate_text(text, request.max_tokens), None, "max_tokens"
+    window = request.model.max_input_tokens - request.input_tokens
+    limit, reached = request.max_tokens, "max_tokens"
+    if window < limit:
+        limit, reached = window, "model_context_window_exceeded"
+    if count_text(text) > limit:
+        text, stop_sequence, stop_reason = truncate_text(text, limit), None, reached
     content: list[dict[str, Any]] = [{"type": "text", "text": text, "citations": None}] if text else []
     output_tokens = count_text(text)
     if draft.tool_name is not None and stop_reason == "end_turn":
-        tool_input, fits = _fit_input(draft.tool_input or {}, request.max_tokens - output_tokens)
-        stop_reason = "tool_use" if fits else "max_tokens"
-        output_tokens = request.max_tokens if not fits else output_tokens + count_json(tool_input)
+        tool_input, fits = _fit_input(draft.tool_input or {}, limit - output_tokens)
+        stop_reason = "tool_use" if fits else reached
+        output_tokens = limit if not fits else output_tokens + count_json(tool_input)
         content.append(
             {"type": "tool_use", "id": new_identifier("toolu"), "name": draft.tool_name, "input": tool_input}
         )
@@ -144,6 +148,20 @@ def finish_reply(
         cached=cached,
         service_tier=service_tier,
         stop_details=_NO_CATEGORY if draft.is_refusal else None,
+    )
+
+
+def stopped_as(reply: Reply, stop_reason: str) -> Reply:
+    """Return a reply that stops for another reason; a refusal says nothing."""
+    if stop_reason != "refusal":
+        return replace(reply, stop_reason=stop_reason, stop_sequence=None)
+    return replace(
+        reply,
+        content=(),
+        output_tokens=0,
+        stop_reason="refusal",
+        stop_sequence=None,
+        stop_details=_NO_CATEGORY,
     )
 
 

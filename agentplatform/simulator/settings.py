@@ -55,8 +55,9 @@ def _providers(text: str) -> dict[str, ProviderSettings]:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise invalid_request(f"is not valid JSON: {error}") from None
-    named = check_object(value, "value")
+    if not isinstance(value, dict):
+        raise invalid_request("Input should be an object of settings by provider")
     return {
         name: change_settings(ProviderSettings(), check_object(fields, name))
-        for name, fields in named.items()
+        for name, fields in value.items()
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 from agentplatform.execution.retry import Failure, RetryPolicy, retry_delay_seconds
 from agentplatform.workflows.definition import INPUT, Definition, StepSpec, list_at
-from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
+from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 
 NO_TIME_SECONDS = 0.1
 """A workflow with so little time left has come to its deadline: a worker's clock may be that far from it."""
@@ -73,6 +73,15 @@ class StepFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StepWaits:
+    """An attempt gave its slot up without having failed: the step goes on in `seconds`, or when it is woken."""
+
+    node: str
+    waiting_for: WaitingFor
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """Somebody asked for the workflow to end."""
 
@@ -92,7 +101,15 @@ class ResumeRequested:
     """Somebody asked that a paused workflow goes on."""
 
 
-Event = StepSucceeded | StepFailed | CancelRequested | DeadlinePassed | PauseRequested | ResumeRequested
+Event = (
+    StepSucceeded
+    | StepFailed
+    | StepWaits
+    | CancelRequested
+    | DeadlinePassed
+    | PauseRequested
+    | ResumeRequested
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +138,15 @@ class Ending:
 class Decision:
     """What happens next.
 
-    `step` is the new status of the step the event spoke of (None when it spoke of none) and, for a retry,
-    `delay_seconds` until it is ready. `activate` names nodes whose blocked steps become ready. An `ending`
+    `step` is the new status of the step the event spoke of (None when it spoke of none) and, for one that waits,
+    `waiting_for` what and `delay_seconds` until it is ready. `activate` names nodes whose blocked steps become ready. An `ending`
     cancels every step that has not ended. `status` is the workflow's new status where it changes without ending.
     """
 
     node: str | None = None
     step: StepStatus | None = None
     delay_seconds: float = 0.0
+    waiting_for: WaitingFor | None = None
     activate: tuple[str, ...] = ()
     expand: tuple[Expansion, ...] = ()
     ending: Ending | None = None
@@ -166,6 +184,9 @@ def decide(definition: Definition, state: WorkflowState, event: Event) -> Decisi
             return _after_success(definition, state, event)
         case StepFailed():
             return _after_failure(definition, state, event)
+        case StepWaits():
+            _require_running(state, event.node)
+            return _wait(event.node, event.waiting_for, event.seconds)
         case CancelRequested():
             return Decision(ending=Ending(WorkflowStatus.CANCELLED))
         case DeadlinePassed():
@@ -224,8 +245,9 @@ def _after_failure(definition: Definition, state: WorkflowState, event: StepFail
         lost_workers=event.lost_workers,
     )
     if delay is not None:
-        status = StepStatus.WAITING if delay > 0 else StepStatus.READY
-        return Decision(node=event.node, step=status, delay_seconds=delay)
+        if delay > 0:
+            return _wait(event.node, WaitingFor.TIMER, delay)
+        return Decision(node=event.node, step=StepStatus.READY)
     if event.seconds_left <= NO_TIME_SECONDS and event.failure.transient:
         # The deadline broke it off, or came before it could be tried again: nothing is said against the step.
         ending = _end_at_deadline(definition, state)
@@ -240,6 +262,10 @@ def _after_failure(definition: Definition, state: WorkflowState, event: StepFail
         return _settle(definition, state, decision, event.node)
     error = {"code": event.failure.code, "message": event.failure.message, "step": event.node}
     return Decision(node=event.node, step=StepStatus.DEAD, ending=_end_early(definition, state, error))
+
+
+def _wait(node: str, waiting_for: WaitingFor, seconds: float) -> Decision:
+    return Decision(node=node, step=StepStatus.WAITING, delay_seconds=seconds, waiting_for=waiting_for)
 
 
 def _settle(definition: Definition, state: WorkflowState, decision: Decision, node: str) -> Decision:

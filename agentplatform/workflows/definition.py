@@ -50,6 +50,8 @@ class StepSpec:
     without it: where a field may be large, the steps that do not read it are then not burdened with it.
     `on_failure` says what a step that has given up means for its workflow: "fail" ends it, "skip" goes on and
     labels the result. `estimated_tokens` is charged at admission.
+    `tier` pins the tier of its model calls; without one each call's tier is chosen by its complexity, from
+    `min_tier` up.
     `max_input_tokens` and `max_output_tokens` are the most that its model calls take in one attempt, all together;
     both 0 for a step that calls no model. They make the worst case that a dry run shows.
     """
@@ -58,7 +60,8 @@ class StepSpec:
     agent: str
     needs: tuple[str, ...] = ()
     for_each: str | None = None
-    tier: Tier = Tier.BALANCED
+    tier: Tier | None = None
+    min_tier: Tier | None = None
     estimated_tokens: int = MINIMUM_STEP_TOKENS
     max_input_tokens: int = 0
     max_output_tokens: int = 0
@@ -122,8 +125,9 @@ class Definition:
         if not self.input_checks:
             del data["input_checks"]
         for spec in data["steps"]:
-            if spec["input_fields"] is None:
-                del spec["input_fields"]
+            for name in ("input_fields", "min_tier"):
+                if spec[name] is None:
+                    del spec[name]
         return data
 
     @classmethod
@@ -146,7 +150,8 @@ def _step_from_json(data: Mapping[str, Any]) -> StepSpec:
         **{
             **data,
             "needs": tuple(data["needs"]),
-            "tier": Tier(data["tier"]),
+            "tier": Tier(data["tier"]) if data["tier"] else None,
+            "min_tier": Tier(data["min_tier"]) if data.get("min_tier") else None,
             "input_fields": None if fields is None else tuple(fields),
         }
     )

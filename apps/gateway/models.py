@@ -3,7 +3,25 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.gateway.provider_models import (
+    CircuitTrip,
+    ModelPrice,
+    ModelTier,
+    Provider,
+    ProviderRate,
+    TierProvider,
+)
 from apps.tenants.models import Tenant
+
+__all__ = [
+    "Call",
+    "CircuitTrip",
+    "ModelPrice",
+    "ModelTier",
+    "Provider",
+    "ProviderRate",
+    "TierProvider",
+]
 
 
 class Call(models.Model):
@@ -32,8 +50,21 @@ class Call(models.Model):
     tier = models.CharField(max_length=16)
     provider = models.CharField(max_length=64)
     model = models.CharField(max_length=128)
+    lane = models.CharField(
+        max_length=8, default="live", db_default="live", help_text="live, or batch: at half price, and later."
+    )
+    complexity = models.FloatField(null=True, help_text="In [0, 1]; none where the tier was pinned.")
+    routing_reason = models.CharField(
+        max_length=200, default="", db_default="", help_text="Why it was sent to its tier."
+    )
+    escalated_from = models.CharField(
+        max_length=16, default="", db_default="", help_text="The tier whose answer was not good enough."
+    )
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
+    cache_read_tokens = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="How much of the input the provider had in its prompt cache."
+    )
     cost_usd_micros = models.PositiveBigIntegerField(default=0)
     estimated = models.BooleanField(default=False)
     provider_request_id = models.CharField(max_length=128, blank=True)

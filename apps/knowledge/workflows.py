@@ -59,7 +59,6 @@ answer_question = registry.define(
                 key="answer",
                 agent="answer_question",
                 needs=("classify", "retrieve"),
-                tier=Tier.BALANCED,
                 estimated_tokens=2_500,
                 # Eight passages with title and heading, and the question: 2,200 characters each, of four bytes; an
                 # empty answer is asked for once more.
@@ -103,7 +102,6 @@ summarize_document = registry.define(
                 agent="summarize_part",
                 for_each="split.parts",
                 input_fields=("style", "max_words", "focus"),
-                tier=Tier.FAST,
                 estimated_tokens=3_500,
                 # An empty answer is asked for once more. A part that is the whole has the length that was asked for.
                 max_input_tokens=2 * (BYTES_PER_CHARACTER * (MAX_PART_CHARACTERS + 500) + 2_000),
@@ -115,7 +113,7 @@ summarize_document = registry.define(
                 agent="combine_summaries",
                 needs=("summarize",),
                 input_fields=("style", "max_words", "focus"),
-                tier=Tier.BALANCED,
+                min_tier=Tier.BALANCED,
                 estimated_tokens=6_000,
                 # The longest document: its partial summaries, then a group of each MAX_COMBINED, then those of these.
                 max_input_tokens=MAX_PARTS * PARTIAL_MAX_TOKENS + 2 * _GROUPS * (GROUP_MAX_TOKENS + 1_000),
@@ -166,7 +164,7 @@ extract_data = registry.define(
                 agent="extract_data",
                 needs=("read",),
                 input_fields=("schema", "instructions"),
-                tier=Tier.BALANCED,
+                min_tier=Tier.BALANCED,
                 estimated_tokens=5_000,
                 # Text, instructions and schema; the second call has the first answer besides.
                 max_input_tokens=2 * BYTES_PER_CHARACTER * (MAX_TEXT_CHARACTERS + 36_000)
@@ -212,7 +210,7 @@ research_report = registry.define(
                 key="plan",
                 agent="plan_research",
                 needs=("survey",),
-                tier=Tier.BALANCED,
+                min_tier=Tier.BALANCED,
                 estimated_tokens=1_000,
                 # The topic and twelve headings; a plan that is none is asked for once more.
                 max_input_tokens=2 * BYTES_PER_CHARACTER * (1_000 + 12 * 500 + 1_000),
@@ -223,7 +221,6 @@ research_report = registry.define(
                 agent="take_notes",
                 for_each="plan.questions",
                 options={"limit": 5},
-                tier=Tier.FAST,
                 estimated_tokens=2_500,
                 # Five passages of 2,800 characters with title and heading, and the question.
                 max_input_tokens=2 * BYTES_PER_CHARACTER * (5 * 2_800 + 1_000),
@@ -234,7 +231,7 @@ research_report = registry.define(
                 key="report",
                 agent="write_report",
                 needs=("plan", "notes"),
-                tier=Tier.POWERFUL,
+                min_tier=Tier.POWERFUL,
                 estimated_tokens=5_000,
                 # Six notes of NOTES_MAX_TOKENS with their questions, and the topic.
                 max_input_tokens=2 * 20_000,

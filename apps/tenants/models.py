@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from agentplatform.identifiers import uuid7
+from agentplatform.llm.tiers import Tier
 
 
 class User(AbstractUser):
@@ -30,6 +31,8 @@ class DefaultPermission(models.Model):
             models.UniqueConstraint(fields=["group", "permission"], name="tenants_default_permission_once"),
         ]
 
+
+MODEL_TIERS = [(tier.value, tier.value.title()) for tier in Tier]
 
 LIMITS = ("requests_per_minute", "steps_per_minute", "tokens_per_minute", "max_concurrent_steps", "weight")
 """What a tier grants each of its tenants, and what a tenant may have of its own."""
@@ -60,6 +63,14 @@ class TenantTier(models.Model):
         db_default=20_000,
         help_text="How many tokens the steps of one tenant may use in a minute: estimated at their start, "
         "corrected at their end.",
+    )
+    max_model_tier = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        choices=MODEL_TIERS,
+        help_text="The highest tier of models that its tenants may use; empty: all.",
     )
 
     class Meta:
@@ -96,6 +107,14 @@ class Tenant(models.Model):
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
     max_concurrent_steps = models.PositiveIntegerField(null=True, blank=True)
     weight = models.PositiveIntegerField(null=True, blank=True)
+    max_model_tier = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        choices=MODEL_TIERS,
+        help_text="The highest tier of models that it may use; empty: as its tier.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

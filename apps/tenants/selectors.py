@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from apps.tenants.models import ApiKey
+import functools
+import time
+import uuid
+
+from agentplatform.llm.tiers import Tier
+from apps.database import release_connection
+from apps.tenants.models import ApiKey, Tenant
+
+CONFIG_SECONDS = 5.0
+"""How old a process's copy of a tenant's settings may be."""
+
+
+def max_model_tier(tenant_id: uuid.UUID) -> Tier | None:
+    """The highest tier of models that the tenant may use, at most CONFIG_SECONDS old; None: all."""
+    return _max_model_tier(tenant_id, int(time.monotonic() / CONFIG_SECONDS))
+
+
+@functools.lru_cache(maxsize=4096)
+def _max_model_tier(tenant_id: uuid.UUID, _period: int) -> Tier | None:
+    try:
+        tenant = Tenant.objects.select_related("tier").get(pk=tenant_id)
+    finally:
+        release_connection()
+    name = tenant.max_model_tier or tenant.tier.max_model_tier
+    return Tier(name) if name else None
 
 
 def api_key_by_plaintext(plaintext: str) -> ApiKey | None:

@@ -15,7 +15,7 @@ from apps.database import call_function, release_connection
 from apps.workflows.encoding import STEP_TIMEOUT
 from apps.workflows.hints import Hint, send_hints
 from apps.workflows.models import Step, Workflow
-from apps.workflows.selectors import definition_by_id, lost_workers, queue_config, run_state
+from apps.workflows.selectors import attempts_that_do_not_count, definition_by_id, queue_config, run_state
 from apps.workflows.services import Decided, workflow_decide
 from apps.workflows.store import finish_attempt
 
@@ -106,7 +106,7 @@ _TIMED_OUT = Failure(
 
 def _recover(step: Step, failure: Failure) -> bool:
     definition = definition_by_id(step.workflow.definition_id)
-    lost_before = lost_workers(step)
+    lost_before, waits = attempts_that_do_not_count(step)
     while True:
         run = run_state(step.workflow_id)
         if run.state.status.is_terminal:
@@ -118,7 +118,7 @@ def _recover(step: Step, failure: Failure) -> bool:
             label=step.label,
             queue=step.queue_id,
             agent=step.agent,
-            attempts_before=step.attempts_before,
+            attempts_before=step.attempts_before + waits,
             lost_workers=lost_before,
             workflow_id=step.workflow_id,
             workflow_seconds_left=run.seconds_left,

@@ -9,6 +9,7 @@ from agentplatform.execution.dead_letters import fingerprint_of, given_up_becaus
 from agentplatform.execution.executor import LeasedStep, Outcome, lost_workers_with
 from agentplatform.execution.retry import WORKER_LOST, Failure
 from agentplatform.identifiers import uuid7
+from agentplatform.llm.tiers import AUTO
 from agentplatform.workflows.coordinator import Decision, Expansion, NodeState, WorkflowState
 from agentplatform.workflows.definition import Definition, StepSpec
 from agentplatform.workflows.requeueing import GIVEN_UP, Requeue
@@ -54,7 +55,14 @@ def outcome_to_json(step: LeasedStep, outcome: Outcome, decision: Decision) -> d
         "attempt_outcome": "succeeded",
     }
     degradations = list(outcome.degradations)
-    if outcome.failure is None:
+    if outcome.wait is not None:
+        document |= {
+            "attempt_outcome": "waited",
+            "waiting_for": outcome.wait.waiting_for,
+            "error_code": outcome.wait.code,
+            "error_message": outcome.wait.message,
+        }
+    elif outcome.failure is None:
         document["output"] = outcome.output
         document["known"] = known_node(step.definition, decision)
     else:
@@ -120,7 +128,7 @@ def _expansion(definition: Definition, expansion: Expansion, queue: QueueConfig)
         "status": expansion.status,
         "position": definition.steps.index(spec),
         "agent": spec.agent,
-        "tier": spec.tier,
+        "tier": spec.tier or AUTO,
         "label": f"{definition.type}.{spec.key}",
         "needs": list(spec.needs),
         "for_each": spec.for_each.split(".") if spec.for_each is not None else None,

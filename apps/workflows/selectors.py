@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from agentplatform.workflows.coordinator import WorkflowState
@@ -66,12 +66,16 @@ def run_state(workflow_id: uuid.UUID) -> RunState:
     return RunState(definition, state_from_json(definition, data), data["revision"], data["seconds_left"])
 
 
-def lost_workers(step: Step) -> int:
-    """How many attempts of the step, since it was last requeued, ended with their worker."""
+def attempts_that_do_not_count(step: Step) -> tuple[int, int]:
+    """How many attempts of the step, since it was last requeued, ended with their worker, and how many in a wait."""
     try:
-        return step.attempts.filter(outcome="lost", attempt__gt=step.attempts_before).count()
+        ended = step.attempts.filter(attempt__gt=step.attempts_before)
+        counts = ended.aggregate(
+            lost=Count("pk", filter=Q(outcome="lost")), waited=Count("pk", filter=Q(outcome="waited"))
+        )
     finally:
         release_connection()
+    return counts["lost"], counts["waited"]
 
 
 def step_input(workflow_id: uuid.UUID, node: str) -> Mapping[str, Any]:

@@ -15,9 +15,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from agentplatform.identifiers import uuid7
-from agentplatform.llm.gateway import DEFAULT_TIERS
-from agentplatform.llm.messages import Usage
-from agentplatform.llm.pricing import cost_usd_micros
+from agentplatform.llm.tiers import AUTO
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import (
     CancelRequested,
@@ -29,6 +27,7 @@ from agentplatform.workflows.coordinator import (
 )
 from agentplatform.workflows.definition import Definition, StepSpec
 from apps.database import call_function, to_jsonb
+from apps.gateway.selectors import catalogue
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.encoding import decision_to_json
 from apps.workflows.models import Feedback, QueueConfig, Workflow, WorkflowDefinition
@@ -209,7 +208,7 @@ def workflow_decide(workflow_id: uuid.UUID, event: Event) -> Decided:
 class PlannedStep:
     """A step that a submission would run.
 
-    `model` is None when it calls none; `count` and the worst case are None where only the run will tell how many.
+    `model` is None when it calls none, or one that is chosen for each call; `count` and the worst case are None where only the run will tell how many.
     """
 
     key: str
@@ -230,13 +229,13 @@ def workflow_plan(submission: Submission) -> list[PlannedStep]:
 
 
 def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedStep:
-    target = DEFAULT_TIERS[spec.tier]
-    usage = Usage(input_tokens=spec.max_input_tokens, output_tokens=spec.max_output_tokens)
-    calls_a_model = usage != Usage()
-    attempt = cost_usd_micros(target.model, usage, provider=target.provider) if calls_a_model else 0
+    if not (spec.max_input_tokens or spec.max_output_tokens):
+        return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, None, count, None if count is None else 0)
+    models = catalogue()
+    model = None if spec.tier is None else models.settings(spec.tier).model
+    attempt = models.worst_case_usd_micros(spec.tier, spec.max_input_tokens, spec.max_output_tokens)
     worst_case = None if count is None else attempt * count * (spec.max_attempts or queue.max_attempts)
-    model = target.model if calls_a_model else None
-    return PlannedStep(spec.key, spec.agent, spec.tier, model, count, worst_case)
+    return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, model, count, worst_case)
 
 
 def _apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:

@@ -16,6 +16,7 @@ from agentplatform.workflows.coordinator import Decision, apply, claimed
 from agentplatform.workflows.definition import StepSpec
 from agentplatform.workflows.statuses import StepStatus
 from apps.database import call_function, from_jsonb, to_jsonb, until_answered
+from apps.tenants.selectors import max_model_tier
 from apps.workflows.accounting import accounts
 from apps.workflows.encoding import decision_to_json, known_node, outcome_to_json, state_from_json
 from apps.workflows.hints import send_letter_hint
@@ -58,10 +59,12 @@ class DatabaseStepStore:
         wake.events(data["workflow_id"])
         definition = definition_by_id(data["definition_id"])
         spec = definition.step(data["node"])
+        tenant_id = uuid.UUID(data["tenant_id"])
         return ClaimedStep(
             **_step_fields(data),
             workflow_id=uuid.UUID(data["workflow_id"]),
-            tenant_id=uuid.UUID(data["tenant_id"]),
+            tenant_id=tenant_id,
+            max_tier=max_model_tier(tenant_id),
             definition=definition,
             revision=data["revision"],
             state=state_from_json(definition, data["state"]),
@@ -211,7 +214,7 @@ def _step_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "options": data["options"],
         "seconds_left": data["seconds_left"],
         "workflow_seconds_left": data["workflow_seconds_left"],
-        "attempts_before": data["attempts_before"],
+        "attempts_before": data["attempts_before"] + data["waits"],
         "lost_workers": data["lost_workers"],
         "policy": queue_config(data["queue"]).retry_policy(data["max_attempts"] - data["attempts_before"]),
         "item": data["item"],

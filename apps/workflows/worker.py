@@ -17,7 +17,10 @@ from agentplatform.agents.registry import registry
 from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.gateway import Gateway
-from agentplatform.llm.providers.anthropic import AnthropicModel
+from agentplatform.llm.routing.complexity import Complexity, ComplexityScorer, RoutingInput
+from apps.gateway.gate import shared_gate
+from apps.gateway.providers import provider
+from apps.gateway.selectors import catalogue
 from apps.workflows.accounting import accounts
 from apps.workflows.heartbeat import WorkerHeartbeat, WorkerIdentity
 from apps.workflows.reports import StepReports
@@ -48,9 +51,13 @@ def executor() -> Executor:
 
 @functools.cache
 def gateway() -> Gateway:
-    """The door to models, with one SDK client per provider and process."""
-    anthropic = AnthropicModel(api_key=settings.ANTHROPIC_API_KEY, base_url=settings.ANTHROPIC_BASE_URL)
-    return Gateway({"anthropic": anthropic})
+    """The door to models of this process."""
+    return Gateway(catalogue=catalogue, providers=provider, gate=shared_gate(), score=_score)
+
+
+def _score(told: RoutingInput) -> Complexity:
+    # Read at the first request that is scored: a worker whose steps are all pinned never needs it.
+    return ComplexityScorer.load().score(told)
 
 
 class _Process:

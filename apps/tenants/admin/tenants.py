@@ -43,9 +43,18 @@ class TenantAdmin(ConsoleAdmin):
     search_help_text = "Name, or the id"
     ordering = ("name",)
     form = TenantForm
-    fields: tuple[str, ...] = ("name", "tier", *LIMITS, "state", "status_reason", "id", "created_at")
+    fields: tuple[str, ...] = (
+        "name",
+        "tier",
+        *LIMITS,
+        "max_model_tier",
+        "state",
+        "status_reason",
+        "id",
+        "created_at",
+    )
     readonly_fields: tuple[str, ...] = ("state", "status_reason", "id", "created_at")
-    add_fieldsets = ((None, {"fields": ("name", "tier", *LIMITS)}),)
+    add_fieldsets = ((None, {"fields": ("name", "tier", *LIMITS, "max_model_tier")}),)
     actions = ("suspend_selected", "reactivate_selected")
     actions_detail = ("suspend", "reactivate", "issue_key")
 

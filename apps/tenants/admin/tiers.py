@@ -36,7 +36,7 @@ class TenantTierAdmin(ConsoleAdmin):
 
     form = TierForm
     list_display = ("name", "pool", *LIMITS, "tenant_count")
-    fields = ("name", "pool", *LIMITS)
+    fields = ("name", "pool", *LIMITS, "max_model_tier")
     search_fields = ("name",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

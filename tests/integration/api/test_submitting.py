@@ -107,10 +107,10 @@ class TestDryRun:
             "answer_question",
             ["classify", "retrieve", "answer"],
         )
-        assert [step["tier"] for step in plan["steps"]] == ["fast", "balanced", "balanced"]
+        assert [step["tier"] for step in plan["steps"]] == ["fast", "auto", "auto"]
         assert [step["count"] for step in plan["steps"]] == [1, 1, 1]
         models = [step["model"] for step in plan["steps"]]
-        assert models == ["claude-haiku-5-5", None, "claude-sonnet-5-5"]
+        assert models == ["claude-haiku-5-5", None, None]
         costs = [step["worst_case_cost_usd_micros"] for step in plan["steps"]]
         assert [cost > 0 for cost in costs] == [True, False, True]
         assert plan["worst_case_cost_usd_micros"] == sum(costs)

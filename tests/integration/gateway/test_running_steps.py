@@ -13,8 +13,6 @@ from django.db.models import Sum
 from agentplatform.agents.registry import registry
 from agentplatform.execution.executor import ClaimedStep, ContinuationLimits, Executor, Outcome
 from agentplatform.execution.running import RunningSteps
-from agentplatform.llm.gateway import Gateway
-from agentplatform.llm.providers.anthropic import AnthropicModel
 from agentplatform.simulator.settings import SimulatorSettings
 from apps.budgets.models import LedgerEntry
 from apps.gateway.models import Call
@@ -25,6 +23,7 @@ from apps.workflows.models import Step, StepAttempt, Workflow
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from tests.integration.conftest import Hand
 from tests.unit.conftest import RunningSimulator, serve
+from tests.unit.llm.conftest import gateway_to, provider_at
 
 Submit = Callable[..., Workflow]
 
@@ -56,11 +55,11 @@ class Worker:
 
     def __init__(self, simulator: RunningSimulator, hand: Hand) -> None:
         self.hand = hand
-        provider = AnthropicModel(api_key="test-key", base_url=simulator.url)
+        provider = provider_at(simulator.url)
         self.executor = Executor(
             store=DatabaseStepStore(hand.name),
             calls=DatabaseCallStore(),
-            gateway=Gateway({"anthropic": provider}),
+            gateway=gateway_to({"anthropic": provider}),
             find_agent=registry.find_agent,
             running=RunningSteps(),
             reports=Nobody(),
@@ -106,18 +105,20 @@ def assert_paid_once(workflow: Workflow, simulator: RunningSimulator) -> None:
 def test_a_question_is_answered_from_the_knowledge_base_and_paid_for(
     worker: Worker, submit: Submit, tenant: Tenant, simulator: RunningSimulator
 ) -> None:
-    """Two calls: to the fast model, then to the balanced one."""
+    """Two calls: to the fast model, which is pinned, then to the one that the question's complexity asks for."""
     content = "# API keys\n\nTo rotate an API key, choose the action 'Rotate' in the admin."
     document = document_create(tenant=tenant, title="Keys", content=content, content_type="text/markdown")
     workflow = worker.run_all(submit("answer_question", {"question": "How do I rotate an API key?"}))
     assert workflow.status == "succeeded"
     assert workflow.result["sources"][0]["document_id"] == str(document.pk)
     assert_paid_once(workflow, simulator)
-    tiers = LedgerEntry.objects.order_by("id").values_list("tier", "model", "agent", "task_type", "estimated")
-    assert list(tiers) == [
-        ("fast", "claude-haiku-5-5", "classify_question", "answer_question", False),
-        ("balanced", "claude-sonnet-5-5", "answer_question", "answer_question", False),
-    ]
+    first, second = LedgerEntry.objects.order_by("id")
+    assert (first.tier, first.model, first.agent) == ("fast", "claude-haiku-5-5", "classify_question")
+    assert (second.agent, second.task_type, second.estimated) == ("answer_question", "answer_question", False)
+    pinned, routed = Call.objects.order_by("started_at")
+    assert (pinned.complexity, pinned.routing_reason) == (None, "pinned by its step")
+    assert routed.complexity is not None
+    assert routed.routing_reason.startswith(f"complexity {routed.complexity:.2f}")
 
 
 def test_an_attempt_that_follows_another_buys_only_what_is_new(

@@ -8,9 +8,9 @@ from typing import Any
 
 from agentplatform.agents.agent import StepContext
 from agentplatform.execution.deadlines import Deadline
+from agentplatform.llm.escalation import Escalated
 from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
 from agentplatform.llm.model import CallContext
-from agentplatform.llm.tiers import Tier
 
 ONE = uuid.UUID(int=1)
 
@@ -26,7 +26,7 @@ class Script:
     def complete(self, request: ModelRequest, context: CallContext) -> ModelResponse:
         self.asked.append(request)
         content = ({"type": "text", "text": self.texts.pop(0)},)
-        return ModelResponse(content, self.stop_reason, Usage(), "m", "p")
+        return ModelResponse(content, self.stop_reason, Usage(), "m", "p", tier="fast")
 
     @property
     def prompts(self) -> list[str]:
@@ -44,13 +44,13 @@ def attempt(
         workflow_id=ONE,
         step_id=ONE,
         attempt=1,
-        tier=Tier.BALANCED,
+        tier=None,
         input=workflow_input,
         needs=needs or {},
         item=item,
         options={},
         deadline=call.deadline,
-        model=model,
+        model=Escalated(model),
         call=call,
     )
 

@@ -10,13 +10,11 @@ import pytest
 from agentplatform.agents.agent import StepContext, StepError
 from agentplatform.agents.answering import AnswerQuestion, ClassifyQuestion
 from agentplatform.agents.registry import Registry
-from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import StepJournal
-from agentplatform.llm.providers.anthropic import AnthropicModel
 from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
 from tests.unit.agents.scripting import Script, attempt
 from tests.unit.conftest import RunningSimulator
-from tests.unit.llm.conftest import Calls, identity
+from tests.unit.llm.conftest import Calls, gateway_to, identity, provider_at
 
 ROTATE = {
     "document_id": "d1",
@@ -45,8 +43,8 @@ def passages(*found: Mapping[str, Any], kind: str = "how_to") -> dict[str, Any]:
 @pytest.fixture
 def model(simulator: RunningSimulator) -> Any:
     """The door to models, with the simulator behind it."""
-    provider = AnthropicModel(api_key="test-key", base_url=simulator.url)
-    return Gateway({"anthropic": provider}).for_step(StepJournal(identity(), Calls()))
+    provider = provider_at(simulator.url)
+    return gateway_to({"anthropic": provider}).for_step(StepJournal(identity(), Calls()))
 
 
 def test_an_answer_is_made_from_the_passages_and_cites_them(model: Any) -> None:

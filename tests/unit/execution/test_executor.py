@@ -21,13 +21,12 @@ from agentplatform.execution.executor import (
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.errors import ModelError
-from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import StepJournal
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import Decision, NodeState, WorkflowState
 from agentplatform.workflows.definition import Definition, StepSpec
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
-from tests.unit.llm.conftest import Calls
+from tests.unit.llm.conftest import Calls, gateway_to
 
 CHAIN = Definition(
     type="chain",
@@ -72,6 +71,7 @@ class Steps:
             "attempts_before": 0,
             "lost_workers": 0,
             "tier": "fast",
+            "max_tier": None,
             "options": {},
             "seconds_left": 30.0,
             "tenant_id": one,
@@ -144,7 +144,7 @@ def run(
     executor = Executor(
         store=store,
         calls=Calls(),
-        gateway=Gateway({}),
+        gateway=gateway_to({}),
         find_agent=lambda name: FunctionAgent(agent) if agent is not None else None,
         running=running or RunningSteps(),
         reports=reports,

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy, LocalCircuits
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import RetryPolicy
+from agentplatform.llm.catalogue import DEFAULT_CATALOGUE, Catalogue, ProviderKind
+from agentplatform.llm.gate import LocalGate, ProviderGate
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import Settlement, StartedCall, StepIdentity, StepJournal
 from agentplatform.llm.messages import ModelRequest
-from agentplatform.llm.model import CallContext
+from agentplatform.llm.model import CallContext, Provider
 from agentplatform.llm.providers.anthropic import AnthropicModel
+from agentplatform.llm.providers.clients import ProviderSettings, client_of
+from agentplatform.llm.routing.complexity import ComplexityScorer
 from agentplatform.llm.tiers import Tier
 from tests.unit.conftest import RunningSimulator
 
@@ -56,6 +61,30 @@ def context(seconds: float = 20, model: str = "claude-haiku-5-5") -> CallContext
     return CallContext(Deadline.after(seconds), model=model)
 
 
+def provider_at(url: str, name: str = "anthropic", api_key: str = "test-key") -> AnthropicModel:
+    """A provider that speaks the Messages API at this address."""
+    settings = ProviderSettings(name, ProviderKind.ANTHROPIC, secret=api_key, base_url=url)
+    return AnthropicModel(client_of(settings), provider=name)
+
+
+def gateway_to(
+    providers: Mapping[str, Provider],
+    catalogue: Catalogue = DEFAULT_CATALOGUE,
+    *,
+    gate: ProviderGate | None = None,
+    **options: Any,
+) -> Gateway:
+    """The door to models, with these providers, and circuits of its own."""
+    own_gate = LocalGate(CircuitBreaker(LocalCircuits(), CircuitPolicy()))
+    return Gateway(
+        catalogue=lambda: catalogue,
+        providers=lambda name: providers[name],
+        gate=gate or own_gate,
+        score=ComplexityScorer.load().score,
+        **options,
+    )
+
+
 @pytest.fixture
 def calls() -> Calls:
     """Nothing written yet."""
@@ -70,7 +99,7 @@ def journal(calls: Calls) -> StepJournal:
 
 @pytest.fixture(scope="session")
 def _provider(_fast_simulator: RunningSimulator) -> AnthropicModel:
-    return AnthropicModel(api_key="test-key", base_url=_fast_simulator.url)
+    return provider_at(_fast_simulator.url)
 
 
 @pytest.fixture
@@ -82,7 +111,7 @@ def provider(simulator: RunningSimulator, _provider: AnthropicModel) -> Anthropi
 @pytest.fixture
 def gateway(provider: AnthropicModel) -> Gateway:
     """The door to models, with that provider; it tries nothing again."""
-    return Gateway({"anthropic": provider}, blips=RetryPolicy(max_attempts=1))
+    return gateway_to({"anthropic": provider}, blips=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from agentplatform.llm.messages import Usage
 from agentplatform.llm.model import CallContext
 from agentplatform.llm.providers.anthropic import AnthropicModel
 from tests.unit.conftest import RunningSimulator
-from tests.unit.llm.conftest import context, request
+from tests.unit.llm.conftest import context, provider_at, request
 
 AT_ONCE_SECONDS = 0.5
 
@@ -171,7 +171,7 @@ def test_a_connection_cut_in_mid_stream_pays_for_what_came_before(
 
 def test_a_provider_that_is_not_there_has_billed_nothing() -> None:
     """Transient, without usage."""
-    nowhere = AnthropicModel(api_key="k", base_url="http://127.0.0.1:9")
+    nowhere = provider_at("http://127.0.0.1:9")
     error = failure(nowhere)
     assert (error.code, error.transient, error.usage) == ("connection_error", True, None)
 
@@ -216,7 +216,7 @@ def test_an_interrupt_wakes_a_call_that_waits_for_its_first_byte(
 
 def test_an_interrupt_wakes_a_call_in_mid_stream(slow_simulator: RunningSimulator) -> None:
     """Paid for: the input, and the text that had come."""
-    provider = AnthropicModel(api_key="test-key", base_url=slow_simulator.url)
+    provider = provider_at(slow_simulator.url)
     blocked = context(model="claude-opus-5-5")
     pieces: list[str] = []
 
@@ -316,7 +316,7 @@ class TestUnreadableAnswers:
         self, raw_server: Callable[[bytes], str], body: bytes, usage: Usage | None
     ) -> None:
         """A transient failure with a code of its own, not the SDK's exception."""
-        provider = AnthropicModel(api_key="k", base_url=raw_server(body))
+        provider = provider_at(raw_server(body))
         error = failure(provider)
         assert (error.code, error.transient, error.usage) == ("invalid_response", True, usage)
 
@@ -334,13 +334,13 @@ class TestUnreadableAnswers:
             + b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
             + b'"delta":{"type":"text_delta","text":"Half a sentence of"}}\n\n'
         )
-        error = failure(AnthropicModel(api_key="k", base_url=raw_server(body + ending)))
+        error = failure(provider_at(raw_server(body + ending)))
         assert (error.code, error.transient) == ("connection_error", True)
         assert error.usage == Usage(11, 5)
 
     def test_an_error_without_a_body(self, raw_server: Callable[[bytes], str]) -> None:
         """The status is all there is to go by."""
-        provider = AnthropicModel(api_key="k", base_url=raw_server(b"<html>Bad gateway</html>"))
+        provider = provider_at(raw_server(b"<html>Bad gateway</html>"))
         provider._client = provider._client.with_options(default_query={"status": "502"})
         error = failure(provider)
         assert (error.code, error.transient) == ("http_502", True)

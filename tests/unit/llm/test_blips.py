@@ -9,11 +9,12 @@ import pytest
 
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.llm.errors import ModelError
-from agentplatform.llm.gateway import BLIPS, Gateway
+from agentplatform.llm.fallback import BLIPS
+from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import StepJournal
 from agentplatform.llm.providers.anthropic import AnthropicModel
 from tests.unit.conftest import RunningSimulator
-from tests.unit.llm.conftest import Calls, context, request
+from tests.unit.llm.conftest import Calls, context, gateway_to, request
 
 QUICK = RetryPolicy(max_attempts=3, base_backoff_seconds=0.01, max_backoff_seconds=1.0)
 
@@ -21,7 +22,7 @@ QUICK = RetryPolicy(max_attempts=3, base_backoff_seconds=0.01, max_backoff_secon
 @pytest.fixture
 def gateway(provider: AnthropicModel) -> Gateway:
     """The door to models, with short waits."""
-    return Gateway({"anthropic": provider}, blips=QUICK)
+    return gateway_to({"anthropic": provider}, blips=QUICK)
 
 
 @pytest.mark.parametrize("fault", [{"status": 529}, {"status": 500}, {"break_stream_after": 2}])
@@ -89,7 +90,7 @@ def test_no_try_is_made_that_could_not_start_in_time(
     provider: AnthropicModel, journal: StepJournal, simulator: RunningSimulator
 ) -> None:
     """The step's time is over before the wait would be."""
-    gateway = Gateway({"anthropic": provider}, blips=BLIPS, jitter=lambda: 0.99)
+    gateway = gateway_to({"anthropic": provider}, blips=BLIPS, jitter=lambda: 0.99)
     simulator.fault(status=529)
     with pytest.raises(ModelError):
         gateway.for_step(journal).complete(request(), context(seconds=0.4))
@@ -101,7 +102,7 @@ def test_a_wait_is_broken_off(
 ) -> None:
     """A cancelled call does not sleep on, and is not made again."""
     policy = RetryPolicy(max_attempts=3, base_backoff_seconds=30.0, max_backoff_seconds=30.0)
-    gateway = Gateway({"anthropic": provider}, blips=policy, jitter=lambda: 0.99)
+    gateway = gateway_to({"anthropic": provider}, blips=policy, jitter=lambda: 0.99)
     simulator.fault(status=529)
     circumstances = context(seconds=60)
     threading.Timer(0.3, circumstances.interrupt).start()

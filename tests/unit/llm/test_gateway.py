@@ -6,15 +6,16 @@ import json
 
 import pytest
 
+from agentplatform.llm.catalogue import Catalogue, Target, TierSettings
 from agentplatform.llm.errors import CostLimitReached, Interrupted, ModelError, UnknownPrice
-from agentplatform.llm.gateway import Gateway, ProviderModel
+from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import StartedCall, StepJournal
 from agentplatform.llm.messages import Usage
-from agentplatform.llm.pricing import PRICE_VERSION, cost_usd_micros
+from agentplatform.llm.pricing import PRICE_VERSION, PriceBook
 from agentplatform.llm.providers.anthropic import AnthropicModel
 from agentplatform.llm.tiers import Tier
 from tests.unit.conftest import RunningSimulator
-from tests.unit.llm.conftest import Calls, context, identity, request
+from tests.unit.llm.conftest import Calls, context, gateway_to, identity, request
 
 MODELS = {Tier.FAST: "claude-haiku-5-5", Tier.BALANCED: "claude-sonnet-5-5", Tier.POWERFUL: "claude-opus-5-5"}
 
@@ -32,7 +33,7 @@ def test_a_call_is_written_down_made_and_settled(
     assert (started.ordinal, started.tier, started.model) == (0, tier.value, MODELS[tier])
     assert started.request_hash == request(tier=tier).content_hash
     assert (settled.status, settled.response, settled.usage) == ("settled", response, response.usage)
-    assert settled.cost_usd_micros == cost_usd_micros(MODELS[tier], response.usage) > 0
+    assert settled.cost_usd_micros == PriceBook().of(MODELS[tier]).cost_usd_micros(response.usage) > 0
     assert settled.cost_usd_micros <= started.worst_case_usd_micros
     assert (settled.price_version, settled.estimated) == (PRICE_VERSION, False)
     assert settled.provider_request_id == response.request_id
@@ -105,7 +106,7 @@ def test_a_call_cut_in_mid_stream_is_settled_as_an_estimate(
     (settled,) = journal.pending
     assert (settled.status, settled.error_code, settled.estimated) == ("failed", "connection_error", True)
     assert settled.usage == caught.value.usage
-    assert settled.cost_usd_micros == cost_usd_micros("claude-opus-5-5", settled.usage) > 0
+    assert settled.cost_usd_micros == PriceBook().of("claude-opus-5-5").cost_usd_micros(settled.usage) > 0
 
 
 def test_a_failed_call_is_settled_before_the_next_is_made(
@@ -138,8 +139,9 @@ def test_a_model_without_a_price_is_not_called(
     provider: AnthropicModel, journal: StepJournal, calls: Calls, simulator: RunningSimulator
 ) -> None:
     """Refused before it costs anything."""
-    tiers = dict.fromkeys(Tier, ProviderModel("anthropic", "claude-unheard-of"))
-    model = Gateway({"anthropic": provider}, tiers).for_step(journal)
+    target = Target("anthropic", "claude-unheard-of", "claude-unheard-of")
+    catalogue = Catalogue({tier: TierSettings(tier, target.model, (target,), 1.0) for tier in Tier})
+    model = gateway_to({"anthropic": provider}, catalogue).for_step(journal)
     with pytest.raises(UnknownPrice):
         model.complete(request(), context())
     assert (calls.log, journal.pending, simulator.calls()["total"]) == ([], [], 0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentplatform.llm.errors import UnknownPrice
 from agentplatform.llm.messages import Usage
-from agentplatform.llm.pricing import cost_usd_micros
+from agentplatform.llm.pricing import PriceBook
 
 MILLION = 1_000_000
 BUCKETS = (
@@ -27,6 +27,13 @@ PRICES = {
 }
 HAIKU = (0.10, 0.50, 0.125, 0.20, 0.01)
 LONG_HAIKU = (0.50, 2.50, 0.625, 1.00, 0.05)
+
+
+def cost_usd_micros(model: str, usage: Usage) -> int:
+    """By the prices of today."""
+    return PriceBook().of(model).cost_usd_micros(usage)
+
+
 usages = st.builds(Usage, **{bucket: st.integers(0, 2_000_000) for bucket in BUCKETS})
 
 
@@ -79,7 +86,7 @@ def test_a_model_without_a_price_is_refused(model: str) -> None:
 def test_a_provider_that_is_unknown_is_refused() -> None:
     """The same model elsewhere may cost something else."""
     with pytest.raises(UnknownPrice):
-        cost_usd_micros("claude-haiku-5-5", Usage(), provider="nobody")
+        PriceBook().of("claude-haiku-5-5", listed_as="nobody")
 
 
 @given(usages, usages, st.sampled_from(["claude-haiku-5-5", *PRICES]))

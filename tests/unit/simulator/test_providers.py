@@ -1,11 +1,15 @@
 """Four providers in one process, each spoken to by the SDK's own client, each its own failure domain."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import pytest
 
+from agentplatform.simulator.settings import settings_from
 from tests.unit.conftest import RunningSimulator
 from tests.unit.simulator.clients import MODELS, bedrock, client_of, second, vertex
 from tests.unit.simulator.prompts import LEASE_ANSWER, LEASE_PROMPT, ask
@@ -292,3 +296,46 @@ def test_a_provider_that_is_not_there_cannot_be_set(simulator: RunningSimulator)
         response = simulator.http.patch(f"{control}/second", json=settings)
         assert response.status_code == 400, settings
         assert simulator.provider("second") == before
+
+
+def test_providers_are_set_from_the_environment() -> None:
+    """Settings as their control endpoint takes them, and the credentials they expect."""
+    settings = settings_from(
+        {
+            "SIMULATOR_PROVIDERS": '{"second": {"rate_limits": {"*": {"requests": 5}}}, "third": {}}',
+            "SIMULATOR_SECOND_API_KEY": "other",
+        },
+        seed=1,
+        latency_scale=0,
+    )
+    assert settings.providers["second"].rate_limits["*"].requests == 5
+    assert settings.second_api_key == "other"
+    assert settings.vertex_access_token == "simulator-vertex"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "Input should be an object"),
+        ('{"second": {"x": 1}}', "x: unknown field"),
+    ],
+)
+def test_providers_that_make_no_sense_stop_the_start(text: str, message: str) -> None:
+    """Status 2, and the variable named."""
+    environment = {**os.environ, "SIMULATOR_PROVIDERS": text}
+    command = [sys.executable, "-m", "agentplatform.simulator", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+    assert done.returncode == 2
+    assert f"SIMULATOR_PROVIDERS: {message}" in done.stderr
+
+
+def test_at_most_a_hundred_providers_are_named_by_keys(simulator: RunningSimulator) -> None:
+    """Then a new name is refused; those that are there go on."""
+    body = {"model": "claude-haiku-5-5", "max_tokens": 5, "messages": [ask("Hi")]}
+    statuses = [
+        simulator.post("/v1/messages", body, x_api_key=f"provider-p{number}-key").status_code
+        for number in range(100)
+    ]
+    assert statuses == [200] * 96 + [401] * 4
+    assert simulator.post("/v1/messages", body, x_api_key="provider-p0-key").status_code == 200

@@ -174,3 +174,24 @@ def try_to_pass(limiter: RateLimiter) -> None:
     """One request, refused or not."""
     with contextlib.suppress(ApiError):
         limiter.admit("key", "haiku", 10)
+
+
+def test_the_organisation_lists_its_limits_by_family(simulator: RunningSimulator) -> None:
+    """Those in force, or those of a large organisation; by type, by model, in pages."""
+    client = second(simulator)
+    simulator.set_provider("second", rate_limits={"haiku": {"requests": 600, "input_tokens": 50_000}})
+    entries = list(client.organization.rate_limits.list(limit=2))
+    assert [entry.group.type for entry in entries] == ["model_group"] * 5 + ["batch"]
+    (haiku,) = client.organization.rate_limits.list(model="claude-haiku-4-5").data
+    assert {limit.type: limit.value for limit in haiku.limits} == {
+        "requests_per_minute": 600,
+        "input_tokens_per_minute_cache_aware": 50_000,
+    }
+    assert haiku.models is not None
+    assert HAIKU in haiku.models
+    (sonnet,) = client.organization.rate_limits.list(model="claude-sonnet-5-5").data
+    assert sonnet.limits[0].value == 4_000
+    (batch,) = client.organization.rate_limits.list(group_type="batch").data
+    assert batch.models is None
+    with pytest.raises(anthropic.NotFoundError):
+        client.organization.rate_limits.list(model="claude-nothing")

@@ -1,0 +1,71 @@
+"""What a stream has shown so far: enough to pay for one that breaks off."""
+
+from __future__ import annotations
+
+import math
+
+from anthropic.types import Message, MessageDeltaUsage, RawMessageStreamEvent
+
+from agentplatform.llm.messages import BYTES_PER_TOKEN, ModelRequest, Usage
+from agentplatform.llm.providers.interruption import RequestInFlight
+
+MAX_NAME_CHARACTERS = 128
+"""How much is kept of a provider's request ids and models' names."""
+
+
+class Seen:
+    """One stream, as far as it has come."""
+
+    def __init__(self, request: ModelRequest, in_flight: RequestInFlight) -> None:
+        self.request_id = ""
+        self._request = request
+        self._in_flight = in_flight
+        self._message: Message | None = None
+        self._delta: MessageDeltaUsage | None = None
+        self._output_bytes = 0
+
+    def note(self, event: RawMessageStreamEvent) -> None:
+        if event.type == "message_start":
+            self._message = event.message
+        elif event.type == "message_delta":
+            self._delta = event.usage
+        elif event.type == "content_block_delta":
+            delta = event.delta
+            text = getattr(delta, "text", None) or getattr(delta, "partial_json", None) or ""
+            self._output_bytes += len(text.encode())
+
+    def usage_so_far(self) -> Usage | None:
+        """Input as reported, output as reported or else estimated from the bytes received; None before the start."""
+        if self._message is None:
+            return None
+        started = usage_of(self._message)
+        estimated = math.ceil(self._output_bytes / BYTES_PER_TOKEN)
+        reported = self._delta.output_tokens if self._delta else 0
+        return Usage(
+            input_tokens=started.input_tokens,
+            output_tokens=max(estimated, reported, started.output_tokens),
+            cache_write_5m_tokens=started.cache_write_5m_tokens,
+            cache_write_1h_tokens=started.cache_write_1h_tokens,
+            cache_read_tokens=started.cache_read_tokens,
+        )
+
+    def usage_of_a_call_given_up(self) -> Usage | None:
+        """As `usage_so_far`; before the start, an estimate of the input that was sent: the provider works on it."""
+        usage = self.usage_so_far()
+        if usage is None and self._in_flight.sent:
+            return Usage(input_tokens=math.ceil(len(self._request.canonical) / BYTES_PER_TOKEN))
+        return usage
+
+
+def usage_of(message: Message) -> Usage:
+    """The token buckets that a message reports."""
+    usage = message.usage
+    written = usage.cache_creation_input_tokens or 0
+    written_1h = usage.cache_creation.ephemeral_1h_input_tokens if usage.cache_creation else 0
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_write_5m_tokens=written - written_1h,
+        cache_write_1h_tokens=written_1h,
+        cache_read_tokens=usage.cache_read_input_tokens or 0,
+    )
