@@ -25,6 +25,7 @@ class ModelRequest:
 
     `tier` pins the tier; without one the gateway chooses it by the request's complexity, from `min_tier` up.
     `shared_context` comes before the first message, and is the same in many requests: a provider may cache it.
+    `document` is the text that the messages speak of, and comes before them; it is divided where it is too large.
     With an `output_schema` (JSON Schema of an object) the model answers in JSON of that shape. A model is held to the
     types, names and enumerations of a schema, not to its limits: validate the answer.
     An answer that is empty, refused or not of its schema is asked for once more on the next tier, unless `escalates`
@@ -41,6 +42,7 @@ class ModelRequest:
     stop_sequences: tuple[str, ...] = ()
     output_schema: Mapping[str, Any] | None = None
     shared_context: str = ""
+    document: str = ""
     min_tier: Tier | None = None
     use_case: str = ""
     escalated_from: Tier | None = None
@@ -59,7 +61,7 @@ class ModelRequest:
             "tools": self.tools,
             "stop_sequences": self.stop_sequences,
         }
-        for name in ("output_schema", "shared_context", "min_tier", "use_case", "escalated_from"):
+        for name in ("output_schema", "shared_context", "document", "min_tier", "use_case", "escalated_from"):
             value = getattr(self, name)
             if value:
                 data[name] = value
