@@ -28,7 +28,8 @@ class CallContext:
     """The circumstances of a call: how long it may take, who wants to stop it, who listens to its tokens.
 
     `queue` is its step's; `max_tier` the highest tier that its tenant may use at the moment. `model` is what the
-    provider calls the model, set for each call, and `rates` what the provider said of its rates in its answer.
+    provider calls the model, set for each call; `sent_at` when that was sent, in seconds of the monotonic clock; and
+    `rates` what the provider said of its rates in its answer.
         `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
     """
 
@@ -36,6 +37,7 @@ class CallContext:
     model: str = ""
     queue: str = ""
     max_tier: Tier | None = None
+    sent_at: float | None = None
     rates: RateReport | None = None
     degradations: list[Mapping[str, str]] = field(default_factory=list)
     on_text: Callable[[str], None] | None = None

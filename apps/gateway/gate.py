@@ -36,6 +36,9 @@ SEEN_PREFIX = "agentplatform.prefix."
 WINDOW_SECONDS = 61
 """A minute, and a second in which a call may be on its way to the provider."""
 
+LATE_SECONDS = 0.5
+"""A call that is sent so long after it was let through counts from when it was sent."""
+
 FLUSH_SECONDS = 0.1
 FRESH_SECONDS = 2.0
 """How old what a provider says it has left may be: its bucket fills again meanwhile."""
@@ -140,20 +143,20 @@ class SharedGate:
         """What the store is to be told of a call; None when it knows already."""
         tick = passage.slots[0] if passage.slots else 0
         usage, demand = report.usage, passage.demand
-        less = [
-            0,
-            # What comes from the prompt cache does not count.
-            demand.input_tokens - (usage.total_input_tokens - usage.cache_read_tokens),
-            demand.output_tokens - usage.output_tokens,
-        ]
+        # What comes from the prompt cache does not count.
+        used = [1, usage.total_input_tokens - usage.cache_read_tokens, usage.output_tokens]
+        less = [0, demand.input_tokens - used[1], demand.output_tokens - used[2]]
+        late = report.late_seconds if report.late_seconds > LATE_SECONDS else 0.0
         blocked = _blocked_seconds(report)
         learned, remaining = self._news(passage.target, report.rates)
-        if not blocked and not any(learned) and (not tick or not any(less)):
+        if not blocked and not any(learned) and (not tick or not (late or any(less))):
             return None
         return {
             "rate": RATE_PREFIX + passage.target.rate_key,
             "tick": tick,
-            "less": less if tick else [0, 0, 0],
+            "sent": int(late * 10),
+            "used": used,
+            "less": less,
             "learned": learned,
             "remaining": remaining,
             "blocked_seconds": blocked,
