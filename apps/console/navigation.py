@@ -28,7 +28,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "Tenants",
             ("Tenants", "domain", "tenants", "tenant"),
             ("API keys", "key", "tenants", "apikey"),
-            ("Tiers", "stacks", "tenants", "tenanttier"),
+            ("Tenant tiers", "stacks", "tenants", "tenanttier"),
             ("Knowledge bases", "library_books", "knowledge", "knowledgebase"),
             ("Documents", "description", "knowledge", "document"),
         ),
@@ -83,4 +83,11 @@ def _group(request: HttpRequest, title: str, *items: tuple[str, ...]) -> dict[st
         for name, icon, app, model, *page in items
         if request.user.has_perm(f"{app}.view_{model}") or request.user.has_perm(f"{app}.change_{model}")
     ]
-    return {"title": title, "items": shown}
+    # One item may lie below another: the one that is nearest to the page is where the user is.
+    nearest = max(
+        (item["link"] for item in shown if request.path.startswith(item["link"])), key=len, default=""
+    )
+    return {
+        "title": title,
+        "items": [{**item, "active": item["link"] == nearest} for item in shown],
+    }

@@ -46,7 +46,7 @@ class Route:
 
     @property
     def mean_complexity(self) -> float | None:
-        """Of the calls whose tier was not pinned; None where all were."""
+        """Of the calls that were scored; None where every tier was pinned."""
         return self.complexity_total / self.scored if self.scored else None
 
 

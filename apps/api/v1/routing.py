@@ -27,7 +27,7 @@ class RouteSerializer(serializers.Serializer):
     )
     escalation_share = serializers.FloatField(allow_null=True, help_text="Of what was answered.")
     mean_complexity = serializers.FloatField(
-        allow_null=True, help_text="Of the calls whose tier was chosen by it; null where all were pinned."
+        allow_null=True, help_text="Of the calls that were scored; null where every tier was pinned."
     )
     fallbacks = serializers.IntegerField(
         help_text="Live calls that another provider was sent than the tier's first one of today."

@@ -35,7 +35,7 @@ class ModelPriceAdmin(ConsoleAdmin):
     """The list has the prices of our own; below it is what every tier costs at each of its providers."""
 
     form = ModelPriceForm
-    list_display = ("model", "where", "valid_from", "input_usd", "output_usd", "cache_read_usd", "listed")
+    list_display = ("model", "where", "valid_from", "own", "listed")
     list_filter = (("model", FieldTextFilter),)
     list_select_related = ("provider",)
     search_fields = ("model",)
@@ -46,6 +46,10 @@ class ModelPriceAdmin(ConsoleAdmin):
     @display(description="provider")
     def where(self, price: ModelPrice) -> str:
         return price.provider_id or "all"
+
+    @display(description="input / output")
+    def own(self, price: ModelPrice) -> str:
+        return f"{_usd(price.input_usd)} / {_usd(price.output_usd)}"
 
     @display(description="listed input / output")
     def listed(self, price: ModelPrice) -> str:

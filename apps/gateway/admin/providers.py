@@ -32,6 +32,7 @@ class ProviderRateInline(TabularInline):
     model = ProviderRate
     form = ProviderRateForm
     fields = ("family", *RATES)
+    verbose_name = "rate"
     verbose_name_plural = "Rates: what it takes of a family of models in a minute"
     extra = 0
 

@@ -20,9 +20,9 @@ PERIODS = {1: "the last day", 7: "the last week"}
 ROUTES_NOTE = (
     "Escalated are answers that were empty, refused or not of their schema, and were asked for once more, one tier up. "
     "Elsewhere are live calls that another provider than the tier's first one of today was sent. Complexity is the mean "
-    "of those calls whose tier was chosen by it."
+    "of the calls that were scored, those without a pinned tier; a use case goes before it."
 )
-CACHING_NOTE = "What a provider had in its prompt cache costs a tenth of other input."
+CACHING_NOTE = "What a provider had in its prompt cache costs a fraction of other input."
 ROUTE_HEADERS = ("task", "tier", "calls", "failed", "escalated", "complexity", "elsewhere", "cost")
 CACHING_HEADERS = ("agent", "calls", "input tokens", "from the prompt cache", "share")
 

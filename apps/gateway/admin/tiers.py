@@ -24,6 +24,7 @@ class TierProviderInline(TabularInline):
     formset = TierProviderFormSet
     fields = ("position", "provider", "model_name")
     ordering = ("position", "id")
+    verbose_name = "provider"
     verbose_name_plural = "Providers, the first one that may be called is sent a call"
     extra = 0
 
