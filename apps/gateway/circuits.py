@@ -82,6 +82,8 @@ def circuit_reset(key: str) -> None:
     """Closes a circuit and forgets its failures. Raises CircuitsAway."""
     with _shared():
         _breaker().reset(key)
+    # A circuit that the cache server has lost is closed, and nobody has told its history.
+    CircuitTrip.objects.filter(circuit=key, closed_at=None).update(closed_at=Now())
 
 
 def _breaker() -> CircuitBreaker:

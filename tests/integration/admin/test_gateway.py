@@ -366,6 +366,16 @@ def test_a_circuit_is_opened_and_reset_by_hand_for_all_processes(operator: Perso
     ]
 
 
+def test_a_reset_ends_a_trip_whose_circuit_was_lost(operator: Person, closed: None) -> None:
+    """As with the memory of the cache server."""
+    trip = CircuitTrip.objects.create(circuit=KEY, reason="timeout", open_until=timezone.now())
+    assert (
+        operator.confirm(reverse("admin:gateway_circuittrip_reset", args=KEY.split("/"))).status_code == 302
+    )
+    trip.refresh_from_db()
+    assert trip.closed_at is not None
+
+
 @pytest.mark.parametrize(
     "fields", [{"minutes": "0", "reason": "x"}, {"minutes": "1441", "reason": "x"}, {"minutes": "5"}]
 )

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy
 from agentplatform.identifiers import uuid7
 from apps.circuits import PREFIX, shared_circuits
+from apps.gateway.circuits import CircuitsAway, circuit_open, circuit_reset
 from apps.gateway.models import Call, CircuitTrip, TierProvider
 from apps.tenants.models import Tenant
 from apps.tenants.services import api_key_issue
@@ -169,6 +170,10 @@ def test_without_the_cache_server_nobody_knows_how_circuits_stand(operator: Api,
     try:
         assert_problem(operator.get(CIRCUITS), 503, "circuits-unavailable")
         assert_problem(operator.post(f"{SONNET}open/", {"open_seconds": 5}), 503, "circuits-unavailable")
+        with pytest.raises(CircuitsAway):
+            circuit_open(KEY, 5, by="nobody")
+        with pytest.raises(CircuitsAway):
+            circuit_reset(KEY)
     finally:
         shared_circuits.cache_clear()
     assert not OperatorAction.objects.exists()
