@@ -1,6 +1,6 @@
 """The one door to models. The order of its layers is written here and nowhere else.
 
-A layer is a Model around a Model: escalation (ask the next tier where an answer is not good enough), journal (replay
+A layer is a Model around a Model: decomposition (take apart what no window takes), escalation (ask the next tier where an answer is not good enough), journal (replay
 what has been paid for), routing (choose the tier), fallback (choose the provider: circuits, rates, what passes
 soon), metering (write the call down, price it, settle it), then the provider.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.llm.catalogue import Catalogue, Target
+from agentplatform.llm.decomposition import Decomposed
 from agentplatform.llm.escalation import Escalated
 from agentplatform.llm.fallback import BLIPS, Fallback
 from agentplatform.llm.gate import ProviderGate
@@ -51,7 +52,7 @@ class Gateway:
         metered = Metered(self._providers, journal)
         fallback = Fallback(metered, self._gate, self._blips, self._jitter)
         routed = Routed(fallback, self._catalogue(), self._score, self._count_tokens)
-        return Escalated(Journaled(routed, journal))
+        return Decomposed(Escalated(Journaled(routed, journal)))
 
     def _count_tokens(self, target: Target, request: ModelRequest, context: CallContext) -> int | None:
         return self._providers(target.provider).count_tokens(request, target.model_name, context)

@@ -25,15 +25,12 @@ from agentplatform.llm.tiers import Tier
 from apps.database import release_connection
 from apps.gateway.models import ModelPrice, ModelTier, Provider, ProviderRate, TierProvider
 
-CONFIG_SECONDS = 5.0
-"""How old a process's copy of these settings may be."""
-
 MAX_SECRET_BYTES = 64 * 1024
 
 
 def catalogue() -> Catalogue:
-    """Tiers, targets, rates and prices, at most CONFIG_SECONDS old."""
-    return _catalogue(int(time.monotonic() / CONFIG_SECONDS))
+    """Tiers, targets, rates and prices, at most settings.CONFIG_SECONDS old."""
+    return _catalogue(int(time.monotonic() / settings.CONFIG_SECONDS))
 
 
 @functools.lru_cache(maxsize=2)
@@ -128,8 +125,8 @@ def _override(price: ModelPrice) -> PriceOverride:
 
 
 def provider_settings(name: str) -> ProviderSettings:
-    """How a provider is reached, at most CONFIG_SECONDS old. Raises ModelError where it or its secret is not there."""
-    return _provider_settings(name, int(time.monotonic() / CONFIG_SECONDS))
+    """How a provider is reached, at most settings.CONFIG_SECONDS old. Raises ModelError where it or its secret is not there."""
+    return _provider_settings(name, int(time.monotonic() / settings.CONFIG_SECONDS))
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
@@ -23,9 +24,6 @@ from apps.tenants.models import Tenant
 from apps.workflows.encoding import state_from_json
 from apps.workflows.models import Event, Heartbeat, Lane, QueueConfig, Step, Workflow, WorkflowDefinition
 
-CONFIG_SECONDS = 5.0
-"""How old a process's copy of a queue's configuration may be."""
-
 
 @functools.lru_cache(maxsize=1024)
 def definition_by_id(definition_id: int) -> Definition:
@@ -37,8 +35,8 @@ def definition_by_id(definition_id: int) -> Definition:
 
 
 def queue_config(name: str) -> QueueConfig:
-    """The queue's configuration, at most CONFIG_SECONDS old."""
-    return _queue_config(name, int(time.monotonic() / CONFIG_SECONDS))
+    """The queue's configuration, at most settings.CONFIG_SECONDS old."""
+    return _queue_config(name, int(time.monotonic() / settings.CONFIG_SECONDS))
 
 
 @functools.lru_cache(maxsize=64)
