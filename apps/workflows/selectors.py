@@ -132,6 +132,24 @@ def calls_of(workflow: Workflow) -> QuerySet[Call]:
     return Call.objects.filter(workflow_id=workflow.pk).order_by("started_at")
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answered a step's latest call. `escalated_from` is the tier whose answer was not good enough, or ""."""
+
+    tier: str
+    provider: str
+    model: str
+    escalated_from: str
+
+
+def served_of(workflow: Workflow) -> dict[uuid.UUID, Served]:
+    """By step, for those that a model has answered; one query, which reads no answers."""
+    calls = Call.objects.filter(workflow_id=workflow.pk, status=Call.Status.SETTLED)
+    latest = calls.order_by("step_id", "-ordinal", "-settled_at").distinct("step_id")
+    rows = latest.values_list("step_id", "tier", "provider", "model", "escalated_from")
+    return {step_id: Served(*told) for step_id, *told in rows}
+
+
 LIVE_SECONDS = 20
 """For how long after its last heartbeat a process counts as alive."""
 
