@@ -189,13 +189,15 @@ class Executor:
             step = self._run_one(step, may_continue=may_continue and not until.has_passed)
 
     def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> ClaimedStep | None:
+        workflow_deadline = Deadline.after(step.workflow_seconds_left)
         call = CallContext(
             Deadline.after(step.seconds_left),
             queue=step.queue,
+            workflow_deadline=workflow_deadline,
+            tolerates_delay=step.definition.step(step.node).tolerates_delay,
             max_tier=step.max_tier,
             on_text=partial(self._reports.text, step),
         )
-        workflow_deadline = Deadline.after(step.workflow_seconds_left)
         journal = StepJournal(identity_of(step), self._calls, step.journal)
         self._reports.started(step)
         started = Deadline.after(0)

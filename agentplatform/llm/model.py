@@ -27,7 +27,8 @@ class RateReport:
 class CallContext:
     """The circumstances of a call: how long it may take, who wants to stop it, who listens to its tokens.
 
-    `queue` is its step's; `max_tier` the highest tier that its tenant may use at the moment. `model` is what the
+    `deadline` is its attempt's, `workflow_deadline` its workflow's; `tolerates_delay` says that the answer may come
+    much later, to another attempt. `queue` is its step's; `max_tier` the highest tier that its tenant may use at the moment. `model` is what the
     provider calls the model, set for each call, and `rates` what the provider said of its rates in its answer.
         `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
     """
@@ -35,6 +36,8 @@ class CallContext:
     deadline: Deadline
     model: str = ""
     queue: str = ""
+    workflow_deadline: Deadline | None = None
+    tolerates_delay: bool = False
     max_tier: Tier | None = None
     rates: RateReport | None = None
     degradations: list[Mapping[str, str]] = field(default_factory=list)

@@ -10,7 +10,7 @@ READABLE: dict[str, frozenset[str]] = {
     "admin": frozenset({"logentry"}),
     "tenants": frozenset({"tenant", "tenanttier", "apikey"}),
     "budgets": frozenset({"ledgerentry"}),
-    "gateway": frozenset({"call"}),
+    "gateway": frozenset({"call", "providerbatch"}),
     "knowledge": frozenset({"knowledgebase", "document"}),
     "workflows": frozenset(
         {
@@ -44,6 +44,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "revoke_apikey",
         }
     ),
+    "gateway": frozenset({"cancel_providerbatch"}),
     "knowledge": frozenset({"embed_knowledgebase"}),
     "workflows": frozenset(
         {
