@@ -181,6 +181,8 @@ WORKER_MAX_RSS_MB = int(env("WORKER_MAX_RSS_MB", "1500"))
 EMBEDDER_SOCKET = env("EMBEDDER_SOCKET", str(HOME / "embedder.sock"))
 
 # --- Models ------------------------------------------------------------------------------------------------
+# For how long a provider that has failed again and again is left alone, then tried by one call.
+CIRCUIT_OPEN_SECONDS = float(env("CIRCUIT_OPEN_SECONDS", "15"))
 # A call is left to a batch only while its workflow has more time left than this.
 BATCH_MIN_SECONDS = float(env("BATCH_MIN_SECONDS", "3600"))
 # A batch is sent when it is so large, or when its first call has waited so long.

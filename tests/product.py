@@ -207,7 +207,7 @@ class Product:
 @contextmanager
 def running_product(home: Path) -> Iterator[Product]:
     """A product that runs for as long as the block does; its data goes with it."""
-    product = Product(home)
+    product = Product(home, CIRCUIT_OPEN_SECONDS="3")
     try:
         product.start()
         yield product

@@ -24,7 +24,17 @@ SHORT_WAIT_SECONDS = 2.0
 _NO_BLIPS = frozenset({"timeout"})
 """Codes of failures that have taken so long already that the step's own retry is the place for them."""
 
-_ELSEWHERE = frozenset({"authentication_error", "billing_error", "permission_error", "not_found_error"})
+_ELSEWHERE = frozenset(
+    {
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+        "not_found_error",
+        "rate_limit_error",
+        "ramp_limit_exceeded",
+        "provider_not_configured",
+    }
+)
 """Codes of failures that say nothing of the request: another provider may well serve it."""
 
 _WAITING_FOR = {"rate_limited": "rate", "circuit_open": "timer"}

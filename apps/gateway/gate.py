@@ -217,4 +217,4 @@ def shared_gate() -> SharedGate:
     from apps.gateway.services import trips
 
     client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
-    return SharedGate(client, CircuitPolicy(), trips)
+    return SharedGate(client, CircuitPolicy(open_seconds=settings.CIRCUIT_OPEN_SECONDS), trips)

@@ -92,7 +92,7 @@ def _fitting(tiers: Mapping[Tier, TierSettings], tier: Tier, told: Circumstances
     """`tier`, or the cheapest one above it, or else below it, that has room for the request."""
     allowed = [
         other
-        for other in sorted(tiers, key=lambda other: (other.rank < tier.rank, other.rank))
+        for other in sorted(tiers, key=lambda other: (other.rank < tier.rank, abs(other.rank - tier.rank)))
         if told.cap is None or other.rank <= max(told.cap.rank, tier.rank)
     ]
     for other in allowed:
