@@ -73,8 +73,18 @@ class AnthropicBatches:
 
     def batch_results(self, provider_batch_id: str) -> Iterator[BatchResult]:
         with _failures():
-            for line in self._batches.results(provider_batch_id, timeout=_timeout()):
+            for line in self._lines(provider_batch_id):
                 yield self._result(line, provider_batch_id)
+
+    def _lines(self, provider_batch_id: str) -> Iterator[MessageBatchIndividualResponse]:
+        try:
+            return iter(self._batches.results(provider_batch_id, timeout=_timeout()))
+        except anthropic.APIError:
+            raise
+        except anthropic.AnthropicError:
+            # The batch is there, but there is no address for its results.
+            message = f"Batch {provider_batch_id} has no results: it has not ended, or was archived."
+            raise ModelError("not_found_error", message, transient=False) from None
 
     def _result(self, line: MessageBatchIndividualResponse, provider_batch_id: str) -> BatchResult:
         result = line.result
