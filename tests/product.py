@@ -205,9 +205,11 @@ class Product:
 
 
 @contextmanager
-def running_product(home: Path) -> Iterator[Product]:
+def running_product(
+    home: Path, processes: tuple[str, ...] = PROCESSES, **environment: str
+) -> Iterator[Product]:
     """A product that runs for as long as the block does; its data goes with it."""
-    product = Product(home, CIRCUIT_OPEN_SECONDS="3")
+    product = Product(home, processes, CIRCUIT_OPEN_SECONDS="3", **environment)
     try:
         product.start()
         yield product

@@ -47,6 +47,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             request,
             "Models & money",
             ("Call journal", "forum", "gateway", "call"),
+            ("Batches", "inventory_2", "gateway", "providerbatch"),
             ("Ledger", "receipt_long", "budgets", "ledgerentry"),
         ),
         _system(request),

@@ -12,7 +12,10 @@ from unfold.decorators import display
 from apps.console.display import NOTHING, between, dollars, folded_json, json_block, link, status_label
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
+from apps.gateway.batch_admin import ProviderBatchAdmin
 from apps.gateway.models import Call
+
+__all__ = ["CallAdmin", "ProviderBatchAdmin", "calls_table", "cost_of"]
 
 STATUSES = {"started": "info", "settled": "success", "failed": "danger", "unknown": "warning"}
 
