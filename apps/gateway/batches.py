@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef
+from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from agentplatform.llm.batches import (
@@ -32,7 +33,7 @@ from agentplatform.llm.errors import ModelError
 from agentplatform.llm.messages import ModelRequest
 from apps.database import release_connection
 from apps.gateway.batch_results import Settle, chunks, settlements_of
-from apps.gateway.models import BatchRequest, Call, ProviderBatch
+from apps.gateway.models import BatchRequest, Call, Provider, ProviderBatch
 from apps.gateway.providers import provider
 
 logger = logging.getLogger(__name__)
@@ -66,21 +67,28 @@ def batches_group() -> int:
 def _group(name: str, model: str, limits: BatchLimits) -> int:
     waiting = BatchRequest.objects.filter(
         status=BatchRequest.Status.PENDING, batch=None, provider=name, model=model
-    )
-    age = ExpressionWrapper(Now() - F("created_at"), DurationField())
+    ).order_by("created_at")
+    # Looked at first without locks, since most of the time it is too soon.
+    if not _due(waiting, limits):
+        return 0
     with transaction.atomic():
-        rows = list(
-            waiting.order_by("created_at")
-            .select_for_update(skip_locked=True)
-            .annotate(age=age)
-            .values_list("call_id", "request_bytes", "age")[: limits.max_requests + 1]
-        )
-        count = due_count([row[1] for row in rows], rows[0][2].total_seconds(), limits) if rows else 0
-        if not count:
-            return 0
-        batch = ProviderBatch.objects.create(provider=name, model=model, request_count=count)
-        BatchRequest.objects.filter(pk__in=[row[0] for row in rows[:count]]).update(batch=batch)
-    return 1
+        due = _due(waiting.select_for_update(skip_locked=True), limits)
+        if due:
+            batch = ProviderBatch.objects.create(provider=name, model=model, request_count=len(due))
+            BatchRequest.objects.filter(pk__in=due).update(batch=batch)
+    return int(bool(due))
+
+
+def _due(waiting: QuerySet[BatchRequest], limits: BatchLimits) -> list[uuid.UUID]:
+    """The calls that make up a batch now."""
+    age = ExpressionWrapper(Now() - F("created_at"), DurationField())
+    rows = list(
+        waiting.annotate(age=age).values_list("call_id", "request_bytes", "age")[: limits.max_requests + 1]
+    )
+    if not rows:
+        return []
+    count = due_count([row[1] for row in rows], rows[0][2].total_seconds(), limits)
+    return [row[0] for row in rows[:count]]
 
 
 def batches_work(settle: Settle, *, seconds: float) -> None:
@@ -169,19 +177,20 @@ class BatchKeeper:
         report = self._provider.submit_batch(
             items, self._batch.model, timeout_seconds=_lease_seconds() * 2 / 3
         )
-        if not self._taken(report):
-            # Somebody else has it by now, and looks for it: of two, one is too many.
+        own = ProviderBatch.objects.filter(provider_batch_id=report.provider_batch_id)
+        if not self._taken(report) and not own.exists():
+            # Somebody else has looked for it meanwhile and sent another one: of two, one is too many.
             logger.warning(
                 "batch %d was sent twice; %s is cancelled", self._batch.pk, report.provider_batch_id
             )
             self._provider.cancel_batch(report.provider_batch_id)
 
     def _begin_submitting(self) -> list[BatchRequest]:
-        """From here on it may be at the provider; () where nobody waits for it any longer."""
+        """From here on it may be at the provider; none where it is not to be sent any longer."""
         with transaction.atomic():
             own = BatchRequest.objects.filter(batch=self._batch, status=BatchRequest.Status.PENDING)
             requests = list(own.select_for_update())
-            if not requests or self._batch.cancel_requested_at is not None:
+            if not requests or self._batch.cancel_requested_at is not None or not self._may_be_sent():
                 if self._update(status=_Status.CANCELLED, settled_at=Now()):
                     _end(requests, BatchRequest.Status.CANCELLED, "batch_cancelled")
                 return []
@@ -194,6 +203,10 @@ class BatchKeeper:
                 return []
             own.update(status=BatchRequest.Status.SUBMITTED)
         return requests
+
+    def _may_be_sent(self) -> bool:
+        """Whether an operator still lets its provider have batches."""
+        return Provider.objects.filter(pk=self._batch.provider, is_enabled=True, takes_batches=True).exists()
 
     def _taken(self, report: BatchReport) -> bool:
         """Notes that the provider has the batch; False where this process may not do so any longer."""

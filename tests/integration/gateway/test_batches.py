@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db.models.functions import Now
 
+from agentplatform.execution.executor import ClaimedStep
 from agentplatform.llm.messages import ModelResponse
+from agentplatform.llm.tiers import Tier
 from agentplatform.workflows.coordinator import CancelRequested
 from apps.gateway import batches, selectors
 from apps.gateway.batches import batch_request_cancel, batch_take
-from apps.gateway.models import BatchRequest, Call, ProviderBatch
+from apps.gateway.models import BatchRequest, Call, Provider, ProviderBatch
 from apps.workflows.dispatching import wake_batched, wake_due
 from apps.workflows.models import Step, StepAttempt, Workflow
 from apps.workflows.services import workflow_decide
@@ -224,3 +228,36 @@ def test_another_question_at_the_same_place_is_asked_in_the_ordinary_lane(
     assert (wake_due(), worker.work()) == (1, 1)
     assert statuses() == ["withdrawn"]
     assert Workflow.objects.get().status == "succeeded"
+
+
+def test_a_provider_that_may_take_no_batches_any_longer_gets_none(
+    worker: PatientWorker, leave: Any, simulator: RunningSimulator
+) -> None:
+    """What was left to it goes to the ordinary lane."""
+    leave(1)
+    Provider.objects.update(takes_batches=False)
+    advance()
+    assert batch_counts(simulator)["created"] == 0
+    assert (wake_batched(), worker.work()) == (1, 1)
+    assert Workflow.objects.get().status == "succeeded"
+
+
+def test_a_lower_tier_than_asked_for_is_told_of_though_a_batch_answers(
+    worker: PatientWorker, submit: Submit, simulator: RunningSimulator
+) -> None:
+    """Routing is passed by when the answer is replayed; what it noted is not lost."""
+    workflow = submit("patient_ask", queue="batch")
+    claim = worker.executor._store.claim
+
+    def claim_capped(step_id: uuid.UUID, attempt: int) -> ClaimedStep:
+        step = claim(step_id, attempt)
+        assert step is not None
+        return replace(step, tier="powerful", max_tier=Tier.FAST)
+
+    worker.executor._store.claim = claim_capped  # type: ignore[method-assign]
+    assert worker.work() == 1
+    advance()
+    assert (wake_batched(), worker.work()) == (1, 1)
+    workflow.refresh_from_db()
+    assert (Call.objects.get().status, Call.objects.get().lane) == ("settled", "batch")
+    assert [note["code"] for note in workflow.degradations] == ["tier_capped"]
