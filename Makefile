@@ -67,5 +67,5 @@ requirements: setup-dev ## pin anew what pyproject.toml asks for
 
 clean: ## delete .venv, caches and the data of the home (.agentplatform)
 	@if [ -x $(BIN)/python ]; then $(STACK) clean; fi
-	@rm -rf .venv .venv-dbos .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	@rm -rf .venv .venv-dbos .venv-litellm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentplatform.agents.agent import Degradation, StepContext, StepError
 from agentplatform.llm.messages import ModelResponse
 
@@ -12,15 +14,15 @@ def ask_for_text(
     *,
     system: str,
     max_tokens: int,
-    asked: str = "",
     cut_code: str = "answer_cut",
+    **more: Any,
 ) -> str:
     """A model's answer with at least one word; the gateway has asked the next tier where there was none.
 
-    One that reached its limit of tokens is labelled `cut_code`. Raises ModelError, or StepError `empty_answer` or
+    `more` are other fields of the request. One that reached its limit of tokens is labelled `cut_code`. Raises ModelError, or StepError `empty_answer` or
     `refused`.
     """
-    response = step.complete(prompt, system=system, max_tokens=max_tokens, asked=asked)
+    response = step.complete(prompt, system=system, max_tokens=max_tokens, **more)
     if response.stop_reason == "refusal":
         raise StepError("refused", "The model refuses to answer; ask in other words.")
     if not response.text.strip():

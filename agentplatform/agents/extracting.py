@@ -60,13 +60,9 @@ class ExtractData:
 
 def _request(step: StepContext, schema: Mapping[str, Any]) -> ModelRequest:
     wish = step.input.get("instructions")
-    prompt = (
-        f"<document>\n{escape(step.needs['read']['text'])}\n</document>\n"
-        "Extract the data that the schema describes, as JSON."
-        f"{' ' + escape(wish) if wish else ''}"
-    )
     return step.request(
-        prompt,
+        f"Extract the data that the schema describes, as JSON.{' ' + escape(wish) if wish else ''}",
+        document=step.needs["read"]["text"],
         system=_SYSTEM,
         max_tokens=EXTRACT_MAX_TOKENS,
         output_schema=schema,

@@ -71,7 +71,6 @@ class SummarizePart:
 
     def run(self, step: StepContext) -> Any:
         item = step.item
-        document = f"<document>\n{escape(item['text'])}\n</document>\n"
         if item["of"] == 1:
             ask, max_tokens = _final_ask(step.input), summary_max_tokens(_max_words(step.input))
         else:
@@ -79,7 +78,7 @@ class SummarizePart:
             wish = f"Summarize it in at most {PARTIAL_MAX_WORDS} words, in its own language."
             ask, max_tokens = f"{place} {wish}{_focus(step.input)}", PARTIAL_MAX_TOKENS
         summary = ask_for_text(
-            step, document + ask, system=_SYSTEM, max_tokens=max_tokens, cut_code="summary_cut"
+            step, ask, document=item["text"], system=_SYSTEM, max_tokens=max_tokens, cut_code="summary_cut"
         )
         return {"number": item["number"], "of": item["of"], "summary": summary.strip()}
 
@@ -119,12 +118,11 @@ def _combined(step: StepContext, partials: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _combine(step: StepContext, summaries: Sequence[str], ask: str, max_tokens: int) -> str:
-    blocks = "\n\n".join(escape(summary) for summary in summaries)
-    prompt = (
-        f"<document>\n{blocks}\n</document>\n"
-        f"The document consists of summaries of the consecutive parts of a longer one, in order. {ask}"
-    )
-    return ask_for_text(step, prompt, system=_SYSTEM, max_tokens=max_tokens, cut_code="summary_cut").strip()
+    blocks = "\n\n".join(summaries)
+    prompt = f"The document consists of summaries of the consecutive parts of a longer one, in order. {ask}"
+    return ask_for_text(
+        step, prompt, document=blocks, system=_SYSTEM, max_tokens=max_tokens, cut_code="summary_cut"
+    ).strip()
 
 
 def _groups(summaries: Sequence[str]) -> list[Sequence[str]]:

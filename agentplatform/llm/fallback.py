@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -114,7 +115,8 @@ class Fallback:
         )
         request = replace(planned.request, prompt_cache_ttl=ttl) if ttl else planned.request
         report = CallReport()
-        context.rates = None
+        context.rates = context.sent_at = None
+        entered_at = time.monotonic()
         try:
             response = self._inner.complete(replace(planned, request=request, target=passage.target), context)
             report.usage = response.usage
@@ -125,6 +127,7 @@ class Fallback:
             raise
         finally:
             report.rates = context.rates
+            report.late_seconds = (context.sent_at or entered_at) - entered_at
             self._gate.leave(passage, report)
 
     def _delay_seconds(self, error: ModelError, attempt: int, context: CallContext) -> float | None:

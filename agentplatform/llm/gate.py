@@ -49,11 +49,12 @@ class Refusal:
 
 @dataclass(slots=True)
 class CallReport:
-    """How a call went. `error` is None for one that was answered."""
+    """How a call went, and how long after it was let through it was sent. `error` is None for one that was answered."""
 
     usage: Usage = field(default_factory=Usage)
     error: ModelError | None = None
     rates: RateReport | None = None
+    late_seconds: float = 0.0
 
 
 class ProviderGate(Protocol):

@@ -1,8 +1,9 @@
 """The one door to models. The order of its layers is written here and nowhere else.
 
-A layer is a Model around a Model: escalation (ask the next tier where an answer is not good enough), journal (replay
-what has been paid for), routing (choose the tier), batching (leave to a batch what may wait), fallback (choose the
-provider: circuits, rates, what passes soon), metering (write the call down, price it, settle it), then the provider.
+A layer is a Model around a Model: decomposition (take apart what no window takes), escalation (ask the next tier
+where an answer is not good enough), journal (replay what has been paid for), routing (choose the tier), batching (leave
+to a batch what may wait), fallback (choose the provider: circuits, rates, what passes soon), metering (write the call
+down, price it, settle it), then the provider.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.llm.batching import Batched, BatchLane
 from agentplatform.llm.catalogue import Catalogue, Target
+from agentplatform.llm.decomposition import Decomposed
 from agentplatform.llm.escalation import Escalated
 from agentplatform.llm.fallback import BLIPS, Fallback
 from agentplatform.llm.gate import ProviderGate
@@ -58,7 +60,7 @@ class Gateway:
         if self._batch_lane is not None:
             called = Batched(called, self._batch_lane, journal)
         routed = Routed(called, self._catalogue(), self._score, self._count_tokens)
-        return Escalated(Journaled(routed, journal))
+        return Decomposed(Escalated(Journaled(routed, journal)))
 
     def _count_tokens(self, target: Target, request: ModelRequest, context: CallContext) -> int | None:
         return self._providers(target.provider).count_tokens(request, target.model_name, context)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentplatform.identifiers import uuid7
+from agentplatform.llm.errors import CostLimitReached
 from agentplatform.llm.messages import ModelResponse, Usage
 
 
@@ -46,9 +47,26 @@ class StartedCall:
 
     def to_json(self) -> dict[str, Any]:
         """A flat JSON object, as the database's functions take it."""
-        data = asdict(self)
-        data |= data.pop("step")
-        return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in data.items()}
+        step = self.step
+        return {
+            "call_id": str(self.call_id),
+            "tenant_id": str(step.tenant_id),
+            "workflow_id": str(step.workflow_id),
+            "step_id": str(step.step_id),
+            "attempt": step.attempt,
+            "task_type": step.task_type,
+            "agent": step.agent,
+            "ordinal": self.ordinal,
+            "request_hash": self.request_hash,
+            "tier": self.tier,
+            "provider": self.provider,
+            "model": self.model,
+            "worst_case_usd_micros": self.worst_case_usd_micros,
+            "complexity": self.complexity,
+            "routing_reason": self.routing_reason,
+            "escalated_from": self.escalated_from,
+            "lane": self.lane,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +88,7 @@ class Settlement:
         """A flat JSON object, as the database's functions take it."""
         return {
             **self.call.to_json(),
-            **asdict(self.usage),
+            **self.usage.to_json(),
             "status": self.status,
             "model": self.model,
             "cost_usd_micros": self.cost_usd_micros,
@@ -85,8 +103,11 @@ class Settlement:
 class CallStore(Protocol):
     """Where calls are kept."""
 
-    def start(self, call: StartedCall) -> None:
-        """Writes that `call` is about to be made. Raises CostLimitReached when it must not be."""
+    def start(self, call: StartedCall, settlements: Sequence[Settlement]) -> None:
+        """Settles calls durably, and writes that `call` is about to be made.
+
+        Raises CostLimitReached when it must not be; settled they are all the same.
+        """
 
     def settle(self, settlements: Iterable[Settlement]) -> None:
         """Settles calls durably, each once by its id; settling again changes nothing."""
@@ -121,9 +142,15 @@ class StepJournal:
         return ModelResponse.from_json(stored) if stored is not None else None
 
     def start(self, call: StartedCall) -> None:
-        """Writes down that `call` is about to be made, and first what is still to be settled."""
-        self.flush()
-        self._store.start(call)
+        """Writes down that `call` is about to be made, and with it what is still to be settled."""
+        settlements, self.pending = self.pending, []
+        try:
+            self._store.start(call, settlements)
+        except CostLimitReached:
+            raise
+        except Exception:
+            self.pending = settlements
+            raise
 
     def settle(self, settlement: Settlement) -> None:
         """Keeps the settlement to be written with the step's end, or before its next call."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import orjson
@@ -25,6 +25,7 @@ class ModelRequest:
 
     `tier` pins the tier; without one the gateway chooses it by the request's complexity, from `min_tier` up.
     `shared_context` comes before the first message, and is the same in many requests: a provider may cache it.
+    `document` is the text that the messages speak of, and comes before them; it is divided where it is too large.
     With an `output_schema` (JSON Schema of an object) the model answers in JSON of that shape. A model is held to the
     types, names and enumerations of a schema, not to its limits: validate the answer.
     An answer that is empty, refused or not of its schema is asked for once more on the next tier, unless `escalates`
@@ -41,6 +42,7 @@ class ModelRequest:
     stop_sequences: tuple[str, ...] = ()
     output_schema: Mapping[str, Any] | None = None
     shared_context: str = ""
+    document: str = ""
     min_tier: Tier | None = None
     use_case: str = ""
     escalated_from: Tier | None = None
@@ -59,7 +61,7 @@ class ModelRequest:
             "tools": self.tools,
             "stop_sequences": self.stop_sequences,
         }
-        for name in ("output_schema", "shared_context", "min_tier", "use_case", "escalated_from"):
+        for name in ("output_schema", "shared_context", "document", "min_tier", "use_case", "escalated_from"):
             value = getattr(self, name)
             if value:
                 data[name] = value
@@ -114,6 +116,16 @@ class Usage:
             + self.cache_read_tokens
         )
 
+    def to_json(self) -> dict[str, int]:
+        """The buckets by their names."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cache_write_5m_tokens": self.cache_write_5m_tokens,
+            "cache_write_1h_tokens": self.cache_write_1h_tokens,
+            "cache_read_tokens": self.cache_read_tokens,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
@@ -137,9 +149,15 @@ class ModelResponse:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal response."""
-        data = asdict(self)
-        del data["replayed"]
-        return data
+        return {
+            "content": self.content,
+            "stop_reason": self.stop_reason,
+            "usage": self.usage.to_json(),
+            "model": self.model,
+            "provider": self.provider,
+            "request_id": self.request_id,
+            "tier": self.tier,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -34,7 +35,9 @@ class Metered:
         context.model = planned.target.model_name
         self._journal.start(call)
         try:
-            response = self._providers(planned.target.provider).complete(planned.request, context)
+            provider = self._providers(planned.target.provider)
+            context.sent_at = time.monotonic()
+            response = provider.complete(planned.request, context)
         except ModelError as error:
             self._journal.settle(failed(call, error, prices))
             raise

@@ -36,6 +36,9 @@ SEEN_PREFIX = "agentplatform.prefix."
 WINDOW_SECONDS = 61
 """A minute, and a second in which a call may be on its way to the provider."""
 
+LATE_SECONDS = 0.5
+"""A call that is sent so long after it was let through counts from when it was sent."""
+
 FLUSH_SECONDS = 0.1
 FRESH_SECONDS = 2.0
 """How old what a provider says it has left may be: its bucket fills again meanwhile."""
@@ -57,8 +60,7 @@ class SharedGate:
         self._breaker = CircuitBreaker(SharedCircuits(client), policy, listener)
         self._local = LocalGate(self._breaker)
         self._enter = client.register_script((_LUA / "enter.lua").read_text())
-        self._leave = client.register_script((_LUA / "leave.lua").read_text())
-        self._corrections: deque[bytes] = deque(maxlen=10_000)
+        self._corrections: deque[dict[str, Any]] = deque(maxlen=10_000)
         self._learned: dict[str, tuple[Any, float]] = {}
         self._flusher: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -79,19 +81,15 @@ class SharedGate:
 
     def flush(self) -> None:
         """Writes the corrections that are waiting."""
-        waiting = self._take_corrections()
-        if waiting:
-            with self._client.pipeline(transaction=False) as pipeline:
-                for correction in waiting:
-                    self._leave(args=[correction], client=pipeline)
-                pipeline.execute()
+        if self._corrections:
+            self._run_script([], Demand(uuid.UUID(int=0), 0, 0), "", {})
 
     def _enter_shared(self, targets: list[Target], demand: Demand) -> Passage | Refusal:
         token = uuid.uuid4().hex
         probes: dict[str, Admission] = {}
         refused: Refusal | None = None
         while targets:
-            answer = self._ask(targets, demand, token, probes)
+            answer = self._run_script(targets, demand, token, probes)
             match answer[0]:
                 case b"passed":
                     target = targets[answer[1] - 1]
@@ -110,11 +108,12 @@ class SharedGate:
         assert refused is not None
         return refused
 
-    def _ask(
+    def _run_script(
         self, targets: Sequence[Target], demand: Demand, token: str, probes: dict[str, Admission]
     ) -> Any:
         told = {
             "window": WINDOW_SECONDS,
+            "corrections": self._take_corrections(),
             "tenant": str(demand.tenant_id),
             "token": token,
             "costs": [1, demand.input_tokens, demand.output_tokens],
@@ -129,16 +128,9 @@ class SharedGate:
                 for target in targets
             ],
         }
-        waiting = self._take_corrections()
-        if not waiting:
-            return self._enter(args=[orjson.dumps(told)])
-        with self._client.pipeline(transaction=False) as pipeline:
-            for correction in waiting:
-                self._leave(args=[correction], client=pipeline)
-            self._enter(args=[orjson.dumps(told)], client=pipeline)
-            return pipeline.execute()[-1]
+        return self._enter(args=[orjson.dumps(told)])
 
-    def _take_corrections(self) -> list[bytes]:
+    def _take_corrections(self) -> list[dict[str, Any]]:
         taken = []
         while self._corrections:
             try:
@@ -147,31 +139,28 @@ class SharedGate:
                 break
         return taken
 
-    def _correction(self, passage: Passage, report: CallReport) -> bytes | None:
+    def _correction(self, passage: Passage, report: CallReport) -> dict[str, Any] | None:
         """What the store is to be told of a call; None when it knows already."""
         tick = passage.slots[0] if passage.slots else 0
         usage, demand = report.usage, passage.demand
-        less = [
-            0,
-            # What comes from the prompt cache does not count.
-            demand.input_tokens - (usage.total_input_tokens - usage.cache_read_tokens),
-            demand.output_tokens - usage.output_tokens,
-        ]
+        # What comes from the prompt cache does not count.
+        used = [1, usage.total_input_tokens - usage.cache_read_tokens, usage.output_tokens]
+        less = [0, demand.input_tokens - used[1], demand.output_tokens - used[2]]
+        late = report.late_seconds if report.late_seconds > LATE_SECONDS else 0.0
         blocked = _blocked_seconds(report)
         learned, remaining = self._news(passage.target, report.rates)
-        if not blocked and not any(learned) and (not tick or not any(less)):
+        if not blocked and not any(learned) and (not tick or not (late or any(less))):
             return None
-        return orjson.dumps(
-            {
-                "window": WINDOW_SECONDS,
-                "rate": RATE_PREFIX + passage.target.rate_key,
-                "tick": tick,
-                "less": less if tick else [0, 0, 0],
-                "learned": learned,
-                "remaining": remaining,
-                "blocked_seconds": blocked,
-            }
-        )
+        return {
+            "rate": RATE_PREFIX + passage.target.rate_key,
+            "tick": tick,
+            "sent": int(late * 10),
+            "used": used,
+            "less": less,
+            "learned": learned,
+            "remaining": remaining,
+            "blocked_seconds": blocked,
+        }
 
     def _news(self, target: Target, rates: RateReport | None) -> tuple[list[int], list[int]]:
         """The limits that a provider told of, and what it has left, unless this process has said so lately."""

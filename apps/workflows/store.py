@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -100,10 +100,14 @@ class DatabaseStepStore:
 class DatabaseCallStore:
     """Keeps the journal of calls in `gateway_call`."""
 
-    def start(self, call: StartedCall) -> None:
-        arguments = [call.step.workflow_id, to_jsonb(call.to_json())]
+    def start(self, call: StartedCall, settlements: Sequence[Settlement]) -> None:
+        arguments = [
+            call.step.workflow_id,
+            to_jsonb(call.to_json()),
+            to_jsonb([settlement.to_json() for settlement in settlements]),
+        ]
         ((may_be_made,),) = until_answered(
-            lambda: call_function("workflows_start_call", arguments, ["uuid", "jsonb"]),
+            lambda: call_function("workflows_start_call", arguments, ["uuid", "jsonb", "jsonb"]),
             what="start of a call",
             give_up_after_seconds=OUTAGE_PATIENCE_SECONDS,
         )

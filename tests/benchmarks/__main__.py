@@ -17,7 +17,17 @@ from config.stack.stack import Stack
 from tests.benchmarks.results import Result, show
 from tests.integration.stack.launching import free_ports
 
-ALL = ("throughput", "latency", "first_token", "streams", "memory", "neighbours", "volume")
+ALL = (
+    "throughput",
+    "latency",
+    "first_token",
+    "streams",
+    "memory",
+    "gateway",
+    "rates",
+    "neighbours",
+    "volume",
+)
 PROCFILE = Path(__file__).with_name("Procfile")
 
 
@@ -48,7 +58,17 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
     django.setup()
     from apps.tenants.models import TenantTier
     from apps.workflows.models import QueueConfig
-    from tests.benchmarks import first_token, latency, memory, neighbours, streams, throughput, volume
+    from tests.benchmarks import (
+        first_token,
+        gateway,
+        latency,
+        memory,
+        neighbours,
+        rates,
+        streams,
+        throughput,
+        volume,
+    )
     from tests.benchmarks.tenants import UNLIMITED
 
     QueueConfig.objects.filter(name="batch").update(max_concurrent=1_000)
@@ -65,10 +85,12 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
             results += part.measure(stack, key)
         for name in ("interactive", "web", "simulator"):
             stack.stop(name)
-    if "memory" in wanted:
+    of_calls = [part for part in (memory, gateway, rates) if part.__name__.rpartition(".")[2] in wanted]
+    if of_calls:
         stack.start(["simulator"])
         time.sleep(2)
-        results += memory.measure(stack)
+        for part in of_calls:
+            results += part.measure(stack)
         stack.stop("simulator")
     if "neighbours" in wanted:
         results += neighbours.measure(stack)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from xml.sax.saxutils import escape
 
 from agentplatform.llm.messages import ModelRequest
 from agentplatform.llm.providers.output_format import output_format_schema
@@ -37,11 +38,15 @@ def _cache_control(request: ModelRequest) -> dict[str, Any]:
 
 
 def _messages(request: ModelRequest, mark: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The messages, the first with the shared context as a block of its own before what it says."""
-    if not request.shared_context:
+    """The messages, the first with the shared context and the document as blocks of their own before what it says."""
+    if not request.shared_context and not request.document:
         return list(request.messages)
     first, *others = request.messages
     content = first["content"]
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
-    shared = {"type": "text", "text": request.shared_context, **mark}
-    return [{**first, "content": [shared, *blocks]}, *others]
+    before: list[Mapping[str, Any]] = []
+    if request.shared_context:
+        before.append({"type": "text", "text": request.shared_context, **mark})
+    if request.document:
+        before.append({"type": "text", "text": f"<document>\n{escape(request.document)}\n</document>"})
+    return [{**first, "content": [*before, *blocks]}, *others]

@@ -43,7 +43,7 @@ WORDINGS: Mapping[str, str] = {
     "log_words": "its length",
     "log_numbers": "the numbers in it",
     "rarity": "rare words",
-    "topic_formal": "mathematical terms",
+    "topic_formal": "formal terms",
     "topic_code": "code",
     "stem_code": "code",
     "stem_symbol": "formal symbols",
@@ -97,10 +97,12 @@ class ComplexityScorer:
         parts = take_apart(routing_input.text)
         named, row = features_of(parts, self._words)
         by_rules, most = difficulty_by_rules(parts, named)
-        trusted = self._learned.familiarity.share(row, form_of(parts))
+        form, familiarity = form_of(parts), self._learned.familiarity
+        trusted = familiarity.share(row, form)
         value = by_rules
         if trusted > 0:
-            gain = self._learned.forest.predict_one(row)
+            standard = familiarity.standard(row[None, :], form)[0]
+            gain = self._learned.linear.blend(self._learned.forest.predict_one(row), standard, form)
             quantile = float(np.interp(gain, self._learned.quantiles, self._levels))
             value = trusted * quantile + (1 - trusted) * by_rules
         moved, declared = _declared(routing_input)

@@ -1,9 +1,8 @@
 """Whether a request resembles what the scorer has learned from: a distance, and where it becomes strange.
 
 Sources: K. Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples, 2018 (the Mahalanobis
-distance to a class), with one class for each form of request: questions with options, and problems with numbers. J. Jackson and
-G. Mudholkar, Control Procedures for Residuals Associated with Principal Component Analysis, 1979 (what the components do
-not explain).
+distance to a class), with one class for each form of request. J. Jackson and G. Mudholkar, Control
+Procedures for Residuals Associated with Principal Component Analysis, 1979 (what the components do not explain).
 """
 
 from __future__ import annotations
@@ -26,26 +25,31 @@ STRANGE_AT = 2.0
 """From so many times the limit on, nothing of what was learned is trusted; in between it is mixed."""
 CLIP = 6.0
 NUMBERS_OF_A_PROBLEM = 2
+ROWS_OF_A_FORM = 100
+"""With fewer rows nothing is learned of a form."""
 
 
 class Form(IntEnum):
-    """The forms of requests that can be learned from."""
+    """What a request looks like: none of the others, with numbers, with two options, with more."""
 
-    PROBLEM = 0
-    CHOICE = 1
+    PLAIN = 0
+    PROBLEM = 1
+    PAIR = 2
+    CHOICE = 3
 
 
-def form_of(parts: Parts) -> Form | None:
-    """The form of a request; None for one of a form that nothing is learned of."""
+def form_of(parts: Parts) -> Form:
+    """The form of a request."""
     if parts.options:
-        return Form.CHOICE
-    return Form.PROBLEM if len(NUMBER.findall(parts.stem)) >= NUMBERS_OF_A_PROBLEM else None
+        return Form.CHOICE if len(parts.options) > 2 else Form.PAIR
+    return Form.PROBLEM if len(NUMBER.findall(parts.stem)) >= NUMBERS_OF_A_PROBLEM else Form.PLAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
     """One entry for each form. Shapes: (forms, features) twice, (forms, features, components), (forms, components),
-    and (forms, 2): the limits of the squared distance within the components, and of what they do not explain."""
+    and (forms, 2): the limits of the squared distance within the components, and of what they do not explain; 0 for
+    a form that nothing is learned of."""
 
     means: Floats
     scales: Floats
@@ -53,29 +57,37 @@ class Familiarity:
     variances: Floats
     limits: Floats
 
+    def knows(self, form: Form) -> bool:
+        """Whether anything is learned of a form."""
+        return bool(self.limits[form].all())
+
+    def standard(self, rows: Floats, form: Form) -> Floats:
+        """Rows in units of what is usual for their form, without extremes."""
+        return _standard(rows, self.means[form], self.scales[form])
+
     def distance(self, row: Floats, form: Form) -> float:
         """The larger of both distances of a row to its form, in units of the form's limits."""
-        standard = _standard(row[None, :], self.means[form], self.scales[form])
+        standard = self.standard(row[None, :], form)
         distances = _distances(standard, self.bases[form], self.variances[form])
         return float((distances[0] / self.limits[form]).max())
 
-    def share(self, row: Floats, form: Form | None) -> float:
+    def share(self, row: Floats, form: Form) -> float:
         """How far the learned part is to be trusted: 1 within the limits, 0 from STRANGE_AT times a limit on."""
-        if form is None:
+        if not self.knows(form):
             return 0.0
         return min(1.0, max(0.0, (STRANGE_AT - self.distance(row, form)) / (STRANGE_AT - 1.0)))
 
 
-def learn_familiarity(rows: Floats, forms: Sequence[Form | None]) -> Familiarity:
-    """Learns where the rows of either form lie. Raises ValueError where one has none."""
-    labels = np.array([-1 if form is None else int(form) for form in forms])
-    if not all((labels == form).any() for form in Form):
-        raise ValueError("Rows with options and rows with numbers are needed.")
+def learn_familiarity(rows: Floats, forms: Sequence[Form]) -> Familiarity:
+    """Learns where the rows of each form lie that has enough of them."""
+    labels = np.array([int(form) for form in forms])
     learned = [_learn_form(rows[labels == form]) for form in Form]
     return Familiarity(*(np.stack(part).astype(np.float32) for part in zip(*learned, strict=True)))
 
 
 def _learn_form(rows: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    if len(rows) < ROWS_OF_A_FORM:
+        return _nothing(rows.shape[1])
     # A feature that never varies here keeps a small scale: any other value of it is strange.
     mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), np.float32(0.05))
     standard = _standard(rows, mean, scale)
@@ -85,6 +97,12 @@ def _learn_form(rows: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     kept = (1 - SHRINKAGE) * variances[largest] + SHRINKAGE * variances.mean()
     distances = _distances(standard, basis, kept.astype(np.float32))
     return mean, scale, basis, kept.astype(np.float32), np.quantile(distances, USUAL_SHARE, axis=0)
+
+
+def _nothing(width: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    shapes: tuple[tuple[int, ...], ...] = ((width,), (width, COMPONENTS), (COMPONENTS,), (2,))
+    mean, basis, variances, limits = (np.zeros(shape, dtype=np.float32) for shape in shapes)
+    return mean, np.ones(width, dtype=np.float32), basis, variances, limits
 
 
 def _standard(rows: Floats, mean: Floats, scale: Floats) -> Floats:

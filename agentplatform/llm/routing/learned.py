@@ -1,4 +1,4 @@
-"""What was learned, as one file: word vectors, trees, and where they are at home. Read without pickle."""
+"""What was learned, as one file: word vectors, trees, linear models, and where they are at home. Read without pickle."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agentplatform.llm.routing.familiarity import Familiarity
+from agentplatform.llm.routing.linear import Linear
 from agentplatform.llm.routing.structure import Parts, feature_names, structure, take_apart
 from agentplatform.llm.routing.trees import Forest
 from agentplatform.llm.routing.words import WordVectors
@@ -50,6 +51,7 @@ class Learned:
     words: WordTable
     forest: Forest
     familiarity: Familiarity
+    linear: Linear
     quantiles: Floats
 
     def save(self, path: Path) -> None:
@@ -70,10 +72,11 @@ class Learned:
         )
 
 
-_PARTS: dict[str, type[WordTable] | type[Forest] | type[Familiarity]] = {
+_PARTS: dict[str, type[WordTable] | type[Forest] | type[Familiarity] | type[Linear]] = {
     "words": WordTable,
     "forest": Forest,
     "familiarity": Familiarity,
+    "linear": Linear,
 }
 
 
@@ -87,6 +90,7 @@ def load_learned(path: Path = SHIPPED) -> Learned:
         words = WordTable(**_of("words", content))
         forest = Forest(**_of("forest", content))
         familiarity = Familiarity(**_of("familiarity", content))
+        linear = Linear(**_of("linear", content))
         quantiles = content["quantiles"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise RouterFileError(
@@ -94,7 +98,7 @@ def load_learned(path: Path = SHIPPED) -> Learned:
         ) from error
     if not is_ours or names != list(feature_names()):
         raise RouterFileError(f"{path} was made for other features: train it anew with make train-router.")
-    return Learned(words, forest, familiarity, quantiles)
+    return Learned(words, forest, familiarity, linear, quantiles)
 
 
 def _of(part: str, content: dict[str, Any]) -> dict[str, Any]:

@@ -79,17 +79,31 @@ def saved_with_tiers(scores: Doubles, quality: Doubles, cost: Doubles, kept: flo
     `quality` and `cost` have the shape (requests, 3), from the weakest tier to the strongest. The thresholds are the best
     for these requests, as the mix of `saved_by_blind_mix` is, which it is compared with.
     """
+    return _best_steps(scores, quality, cost, kept)[0]
+
+
+def thresholds_for_tiers(
+    scores: Doubles, quality: Doubles, cost: Doubles, kept: float = KEPT
+) -> tuple[float, float]:
+    """The highest score of the first tier and of the second with which `saved_with_tiers` saves most."""
+    _, first, second = _best_steps(scores, quality, cost, kept)
+    low, high = np.quantile(scores, [first / GRID, second / GRID])
+    return (float(low) if first else -np.inf), (float(high) if second else -np.inf)
+
+
+def _best_steps(scores: Doubles, quality: Doubles, cost: Doubles, kept: float) -> tuple[float, int, int]:
     order = np.argsort(scores, kind="stable")
     total_quality = _cumulated(quality, order, scores)
     total_cost = _cumulated(cost, order, scores)
-    wanted = kept * quality[:, 2].sum()
-    cheapest = float(cost[:, 2].sum())
+    dearest, wanted = float(cost[:, 2].sum()), kept * quality[:, 2].sum()
+    best = (dearest, 0, 0)
     for first in range(GRID + 1):
         seconds = np.arange(first, GRID + 1)
         got = _split(total_quality, first, seconds)
         paid = np.where(got >= wanted - 1e-9, _split(total_cost, first, seconds), np.inf)
-        cheapest = min(cheapest, float(paid.min()))
-    return 1 - cheapest / float(cost[:, 2].sum())
+        place = int(paid.argmin())
+        best = min(best, (float(paid[place]), first, first + place))
+    return 1 - best[0] / dearest, best[1], best[2]
 
 
 def _cumulated(values: Doubles, order: npt.NDArray[np.int64], scores: Doubles) -> Doubles:

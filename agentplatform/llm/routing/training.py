@@ -19,7 +19,8 @@ import numpy.typing as npt
 from agentplatform.llm.routing.data import KINDS, SOURCES, DataError, Row, read_training_rows
 from agentplatform.llm.routing.familiarity import form_of, learn_familiarity
 from agentplatform.llm.routing.learned import SHIPPED, Learned, WordTable, feature_rows
-from agentplatform.llm.routing.structure import take_apart
+from agentplatform.llm.routing.linear import learn_linear
+from agentplatform.llm.routing.structure import feature_names, take_apart
 from agentplatform.llm.routing.trees import Growth, grow
 from agentplatform.llm.routing.words import WordVectors
 
@@ -91,13 +92,22 @@ def learn(rows: Sequence[Row], words: WordTable, growth: Growth | None = None) -
 def learn_from_features(rows: Sequence[Row], features: Floats, words: WordTable, growth: Growth) -> Learned:
     """As `learn`, with the features already computed: cross-validation needs them many times."""
     targets = np.array([(row.weak, row.strong) for row in rows], dtype=np.float32)
-    weights = np.array([WEIGHT_OF_KIND[row.kind] for row in rows], dtype=np.float32)
+    weights = np.array([WEIGHT_OF_KIND.get(row.kind, 1.0) for row in rows], dtype=np.float32)
     forest, unseen = grow(features, targets, weights, GAIN, growth)
+    forms = [form_of(take_apart(row.prompt)) for row in rows]
+    familiarity = learn_familiarity(features, forms)
+    linear = learn_linear(features, targets @ GAIN, forms, familiarity, len(feature_names()))
+    gains = [
+        linear.blend(float(said), familiarity.standard(row[None, :], form)[0], form)
+        for said, row, form in zip(unseen, features, forms, strict=True)
+        if not math.isnan(said)
+    ]
     return Learned(
         words=words,
         forest=forest,
-        familiarity=learn_familiarity(features, [form_of(take_apart(row.prompt)) for row in rows]),
-        quantiles=np.quantile(unseen, np.linspace(0, 1, 101)).astype(np.float32),
+        familiarity=familiarity,
+        linear=linear,
+        quantiles=np.quantile(gains, np.linspace(0, 1, 101)).astype(np.float32),
     )
 
 

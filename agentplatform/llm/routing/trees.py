@@ -75,7 +75,7 @@ def grow(
 ) -> tuple[Forest, Floats]:
     """Grows a forest on targets of shape (rows, targets); a leaf holds the weighted mean of `targets @ value`.
 
-    Returns with it what trees say of rows that they have not been grown from, for every row that some tree left out.
+    Returns with it what trees say of rows that they have not been grown from; NaN for a row that no tree left out.
     """
     random = np.random.default_rng(growth.seed)
     nodes: list[tuple[int, float, int]] = []
@@ -89,8 +89,8 @@ def grow(
         left_out = np.setdiff1d(np.arange(len(rows)), drawn)
         said[0, left_out] += _table(tree, [0]).predict(rows[left_out])
         said[1, left_out] += 1
-    seen_out = said[1] > 0
-    return _table(nodes, roots), (said[0, seen_out] / said[1, seen_out]).astype(np.float32)
+    counted = np.where(said[1] > 0, said[1], np.nan)
+    return _table(nodes, roots), (said[0] / counted).astype(np.float32)
 
 
 def _table(nodes: Sequence[tuple[int, float, int]], roots: Sequence[int]) -> Forest:

@@ -1,9 +1,12 @@
--- Finds the first target that may be called now, and takes its share of the rates: in one round trip, for all
--- processes alike.
+-- Finds the first target that may be called now, and takes its share of the rates; before that, corrects what earlier
+-- calls took by what they used: in one round trip, for all processes alike.
 --
--- ARGV[1] is JSON: {window, tenant, token, costs: [requests, input, output], prefix, targets: [{circuit, rate,
--- limits: [3 numbers, 0 = none], probes}]}. Answers {passed, target, tick, seconds since the prefix was seen} or
--- {half_open, target} or {refused, code, seconds}. Targets count from 1.
+-- ARGV[1] is JSON: {window, corrections, tenant, token, costs: [requests, input, output], prefix,
+-- targets: [{circuit, rate, limits: [3 numbers, 0 = none], probes}]}. Answers {passed, target, tick, seconds since the
+-- prefix was seen} or {half_open, target} or {refused, code, seconds}. Targets count from 1.
+--
+-- A correction is {rate, tick, sent: tenths between entering and sending, used: [3 numbers], less: [3 numbers], learned: [3 numbers, 0 = not told], remaining: [3 numbers,
+-- -1 = not told], blocked_seconds}.
 --
 -- A rate is a log of the last `window` seconds in tenths: a queue of the tenths, and how much was taken in each, so
 -- that what was taken can be corrected where it stands. No more than the limit is taken in any `window`.
@@ -28,13 +31,38 @@ local function used(key)
     return total
 end
 
-local function take(key, amount)
-    if redis.call('HINCRBY', key .. ':amounts', tick, amount) == amount then
-        redis.call('RPUSH', key .. ':ticks', tick)
+local function take(key, amount, at)
+    if redis.call('HINCRBY', key .. ':amounts', at, amount) == amount then
+        redis.call('RPUSH', key .. ':ticks', at)
     end
     redis.call('HINCRBY', key .. ':amounts', 'total', amount)
     redis.call('EXPIRE', key .. ':amounts', told.window * 2)
     redis.call('EXPIRE', key .. ':ticks', told.window * 2)
+end
+
+local function correct(one)
+    for d = 1, 3 do
+        local key = one.rate .. ':' .. d
+        -- Where it has left the window already, there is nothing to correct.
+        if one.tick > 0 and redis.call('HEXISTS', key .. ':amounts', one.tick) == 1 then
+            -- One that was sent late counts from then.
+            local late = one.sent > 0 and one.used[d] or 0
+            redis.call('HINCRBY', key .. ':amounts', one.tick, -one.less[d] - late)
+            redis.call('HINCRBY', key .. ':amounts', 'total', -one.less[d] - late)
+            if late > 0 then take(key, late, math.min(tick, one.tick + one.sent)) end
+        end
+        if one.learned[d] > 0 then
+            redis.call('HSET', one.rate .. ':known', d, one.learned[d])
+            local unknown = one.learned[d] - used(key) - one.remaining[d]
+            -- Somebody else uses the same account: what is missing counts as taken just now.
+            if one.remaining[d] >= 0 and unknown > 0 and one.tick > 0 then take(key, unknown, tick) end
+        end
+    end
+    if one.blocked_seconds > 0 then
+        local known = tonumber(redis.call('HGET', one.rate .. ':known', 'blocked_until') or '0')
+        redis.call('HSET', one.rate .. ':known', 'blocked_until', math.max(known, now + one.blocked_seconds))
+    end
+    redis.call('EXPIRE', one.rate .. ':known', 600)
 end
 
 -- Seconds until `amount` of what was taken is no longer in the window.
@@ -127,11 +155,13 @@ local function rates(target)
         return wait
     end
     for d = 1, 3 do
-        if limits[d] > 0 then take(key .. ':' .. d, costs[d]) end
+        if limits[d] > 0 then take(key .. ':' .. d, costs[d], tick) end
     end
     note_tenant(key, part)
     return nil, tick
 end
+
+for _, one in ipairs(told.corrections) do correct(one) end
 
 local refused, code = nil, 'circuit_open'
 for i, target in ipairs(told.targets) do

@@ -6,10 +6,14 @@ from django.db import migrations
 
 SQL = Path(__file__).parent / "sql"
 
+BEFORE = (
+    SQL / "0006_dead_letters.sql"
+).read_text() + "DROP FUNCTION workflows_start_call(uuid, jsonb, jsonb);"
+
 
 class Migration(migrations.Migration):
     dependencies = [("workflows", "0007_queue_settings"), ("gateway", "0004_providers")]
 
     operations = [
-        migrations.RunSQL((SQL / "0009_waits.sql").read_text(), (SQL / "0006_dead_letters.sql").read_text()),
+        migrations.RunSQL((SQL / "0009_waits.sql").read_text(), BEFORE),
     ]

@@ -24,7 +24,7 @@ Submit = Callable[..., Workflow]
 def started(hand: Hand, ordinal: int = 0) -> StartedCall:
     """A call of a step that was just claimed, written as started."""
     call = StartedCall(journal_of(hand.claim_next()).step, ordinal, "hash", "fast", "anthropic", "m", 100)
-    DatabaseCallStore().start(call)
+    DatabaseCallStore().start(call, ())
     return call
 
 
@@ -82,7 +82,7 @@ def test_a_refused_call_costs_nothing_and_a_broken_one_what_was_seen(submit: Sub
     DatabaseCallStore().settle([refused])
     assert not LedgerEntry.objects.exists()
     second = replace(call, ordinal=1, call_id=type(call.call_id)(int=call.call_id.int + 1))
-    DatabaseCallStore().start(second)
+    DatabaseCallStore().start(second, ())
     broken = replace(settlement(second, cost=7), status="failed", estimated=True, response=None)
     DatabaseCallStore().settle([broken])
     assert LedgerEntry.objects.get().estimated
@@ -95,7 +95,7 @@ def test_no_call_starts_whose_worst_case_exceeds_the_limit(submit: Submit, hand:
     DatabaseCallStore().settle([settlement(call, cost=50)])
     following = replace(call, ordinal=1, call_id=type(call.call_id)(int=call.call_id.int + 1))
     with pytest.raises(CostLimitReached):
-        DatabaseCallStore().start(following)
+        DatabaseCallStore().start(following, ())
     assert Call.objects.count() == 1
 
 

@@ -30,7 +30,7 @@ def calls_of_one_step(hand: Hand, count: int) -> list[StartedCall]:
     step = identity_of(hand.claim_next())
     calls = [StartedCall(step, ordinal, "h", "fast", "anthropic", "m", 0) for ordinal in range(count)]
     for call in calls:
-        DatabaseCallStore().start(call)
+        DatabaseCallStore().start(call, ())
     return calls
 
 

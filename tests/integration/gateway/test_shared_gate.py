@@ -92,6 +92,21 @@ def test_tokens_are_limited_and_corrected_by_what_was_used(
     assert isinstance(enter(gates[1], limited, tokens=80, output=80), Passage)
 
 
+def test_a_call_that_is_sent_late_counts_from_then(gates: list[SharedGate]) -> None:
+    """The provider's minute begins when it arrives."""
+    limited = target(requests=1)
+    first = enter(gates[0], limited)
+    assert isinstance(first, Passage)
+    at_once = enter(gates[1], limited)
+    assert isinstance(at_once, Refusal)
+    time.sleep(1.2)
+    gates[0].leave(first, CallReport(usage=Usage(1, 1), late_seconds=1.0))
+    gates[0].flush()
+    later = enter(gates[1], limited)
+    assert isinstance(later, Refusal)
+    assert later.wait_seconds > at_once.wait_seconds - 0.5
+
+
 def test_what_came_from_the_prompt_cache_does_not_count(gates: list[SharedGate]) -> None:
     """Providers do not count it either."""
     limited = target(input_tokens=100)

@@ -11,6 +11,7 @@ from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.escalation import Escalated
 from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
 from agentplatform.llm.model import CallContext
+from agentplatform.llm.providers.parameters import parameters_of
 
 ONE = uuid.UUID(int=1)
 
@@ -30,8 +31,12 @@ class Script:
 
     @property
     def prompts(self) -> list[str]:
-        """The first message of each request."""
-        return [request.messages[0]["content"] for request in self.asked]
+        """The first message of each request, as a provider gets it."""
+        return [_text(parameters_of(request, "m")["messages"][0]["content"]) for request in self.asked]
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "\n".join(block["text"] for block in content)
 
 
 def attempt(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -32,7 +32,8 @@ class Calls:
     def __init__(self) -> None:
         self.log: list[tuple[str, Any]] = []
 
-    def start(self, call: StartedCall) -> None:
+    def start(self, call: StartedCall, settlements: Sequence[Settlement]) -> None:
+        self.settle(settlements)
         self.log.append(("start", call))
 
     def settle(self, settlements: Iterable[Settlement]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from agentplatform.llm.catalogue import Catalogue, Target, TierSettings
 from agentplatform.llm.errors import CostLimitReached, Interrupted, ModelError, UnknownPrice
 from agentplatform.llm.gateway import Gateway
-from agentplatform.llm.journal import StartedCall, StepJournal
+from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
 from agentplatform.llm.messages import Usage
 from agentplatform.llm.pricing import PRICE_VERSION, PriceBook
 from agentplatform.llm.providers.anthropic import AnthropicModel
@@ -151,7 +152,7 @@ def test_a_call_over_the_limit_is_not_made(gateway: Gateway, simulator: RunningS
     """The store refuses its worst case, and nothing is sent or settled."""
 
     class Poor(Calls):
-        def start(self, call: StartedCall) -> None:
+        def start(self, call: StartedCall, settlements: Sequence[Settlement]) -> None:
             raise CostLimitReached("max_cost_exceeded", "Too dear.", transient=False)
 
     journal = StepJournal(identity(), Poor())

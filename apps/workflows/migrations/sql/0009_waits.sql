@@ -167,3 +167,23 @@ BEGIN
         'wake', v_next IS NULL AND EXISTS (
             SELECT 1 FROM workflows_lane l WHERE l.queue_id = v_step.queue_id AND l.backlogged));
 END $$;
+
+-- Settles earlier calls of the step, then writes down that another is about to be made: one round trip a call. Returns
+-- whether it may be made: not if its worst case could take the workflow over its max_cost. Steps that run in parallel do
+-- not see each other's calls in flight.
+CREATE FUNCTION workflows_start_call(p_workflow uuid, p_call jsonb, p_settlements jsonb) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_durable text := current_setting('synchronous_commit');
+BEGIN
+    IF p_settlements <> '[]' THEN
+        PERFORM workflows_settle(p_workflow, p_settlements);
+        IF NOT workflows_start_call(p_workflow, p_call) THEN
+            RETURN false;
+        END IF;
+        -- What was settled has been paid for: that must not be lost, though a start may be.
+        PERFORM set_config('synchronous_commit', v_durable, true);
+        RETURN true;
+    END IF;
+    RETURN workflows_start_call(p_workflow, p_call);
+END $$;

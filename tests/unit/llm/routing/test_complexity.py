@@ -75,7 +75,14 @@ def test_a_question_with_options_is_familiar(scorer: ComplexityScorer) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "你好,请帮我写一首诗", "Translate 'good morning' to French.", "x" * 3_000]
+    "text",
+    [
+        "",
+        "你好，请帮我写一首诗",
+        "Translate 'good morning' to French.",
+        "x" * 3_000,
+        "Anna met Berta because _ was in town.\nA) Anna\nB) Berta",
+    ],
 )
 def test_a_request_unlike_those_learned_from_is_judged_by_rules(scorer: ComplexityScorer, text: str) -> None:
     """Other forms, languages and lengths are not trusted to the trees."""
