@@ -201,6 +201,17 @@ def test_a_shared_prefix_is_cached_for_an_hour_in_a_batch(
     )
 
 
+def test_the_parts_of_a_divided_request_are_not_left(
+    provider: AnthropicModel, lane: Lane, calls: Calls
+) -> None:
+    """One after the other, each would wait for a batch of its own."""
+    fast = DEFAULT_CATALOGUE.tiers[Tier.FAST]
+    catalogue = Catalogue({Tier.FAST: replace(fast, context_window_tokens=8_000, max_output_tokens=1_000)})
+    large = replace(request(), document="One sentence of many. " * 4_000)
+    assert model_of(provider, lane, calls, catalogue=catalogue).complete(large, patient()).text
+    assert lane.left == []
+
+
 @pytest.mark.parametrize(
     "asked",
     [
@@ -214,6 +225,7 @@ def test_a_shared_prefix_is_cached_for_an_hour_in_a_batch(
             stop_sequences=("END",),
             output_schema={"type": "object"},
             shared_context="Shared.",
+            document="A document.",
             min_tier=Tier.BALANCED,
             use_case="a.b",
             escalated_from=Tier.FAST,
