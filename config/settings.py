@@ -181,6 +181,8 @@ WORKER_MAX_RSS_MB = int(env("WORKER_MAX_RSS_MB", "1500"))
 EMBEDDER_SOCKET = env("EMBEDDER_SOCKET", str(HOME / "embedder.sock"))
 
 # --- Models ------------------------------------------------------------------------------------------------
+# How old a process's copy of what operators set (queues, tiers, providers) may be.
+CONFIG_SECONDS = float(env("CONFIG_SECONDS", "5"))
 # For how long a provider that has failed again and again is left alone, then tried by one call.
 CIRCUIT_OPEN_SECONDS = float(env("CIRCUIT_OPEN_SECONDS", "15"))
 # A call is left to a batch only while its workflow has more time left than this.

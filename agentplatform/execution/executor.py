@@ -147,6 +147,9 @@ class Reports(Protocol):
     def text(self, step: ClaimedStep, delta: str) -> None:
         """A model has answered `delta` more."""
 
+    def restart_text(self, step: ClaimedStep) -> None:
+        """What models have said in this step is void; it begins anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContinuationLimits:
@@ -197,9 +200,12 @@ class Executor:
             tolerates_delay=step.definition.step(step.node).tolerates_delay,
             max_tier=step.max_tier,
             on_text=partial(self._reports.text, step),
+            on_restart=partial(self._reports.restart_text, step),
         )
         journal = StepJournal(identity_of(step), self._calls, step.journal)
         self._reports.started(step)
+        if step.attempt > 1:
+            self._reports.restart_text(step)
         started = Deadline.after(0)
         with self._running.hold(RunningStep(step.step_id, step.attempt, call)):
             outcome = self._run_agent(step, call, journal)

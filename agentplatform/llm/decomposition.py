@@ -40,7 +40,10 @@ class Decomposed:
                 raise
         # One after the other, each of them would wait for a batch of its own.
         context.tolerates_delay = False
-        notes = [self._inner.complete(part, context).text.strip() for part in parts]
+        notes = []
+        for part in parts:
+            notes.append(self._inner.complete(part, context).text.strip())
+            context.restart_text()  # notes are nothing to show
         context.degrade(
             "input_divided",
             "The input is larger than any context window that may be used: it was read in parts, and the answer made "

@@ -122,6 +122,7 @@ class Fallback:
             report.usage = response.usage
             return response
         except ModelError as error:
+            context.restart_text()
             report.error = error
             report.usage = error.usage or report.usage
             raise

@@ -89,6 +89,11 @@ class Call(models.Model):
                 condition=models.Q(status__in=["failed", "unknown"]),
                 name="gateway_call_failed",
             ),
+            # What an operator looks for and is rare: calls that do not belong to it cost these indexes nothing.
+            models.Index(
+                fields=["-id"], condition=~models.Q(escalated_from=""), name="gateway_call_escalated"
+            ),
+            models.Index(fields=["-id"], condition=~models.Q(lane="live"), name="gateway_call_later"),
         ]
 
     def __str__(self) -> str:

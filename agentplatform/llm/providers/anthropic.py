@@ -78,8 +78,8 @@ class AnthropicModel:
                 seen.note(event)  # type: ignore[arg-type]
                 if context.must_stop:
                     raise _interrupted(context, seen)
-                if context.on_text is not None and event.type == "text":
-                    context.on_text(event.text)
+                if event.type == "text":
+                    context.text(event.text)
             message = stream.get_final_message()
         if message.stop_reason is None:
             raise broken_off(seen)

@@ -8,7 +8,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workflows", "0008_waits"), ("gateway", "0005_batches")]
+    dependencies = [("workflows", "0008_waits"), ("gateway", "0006_batches")]
 
     operations = [
         migrations.RunSQL(

@@ -132,6 +132,8 @@ class Reports:
     def text(self, step: ClaimedStep, delta: str) -> None:
         raise AssertionError("no model is called here")
 
+    def restart_text(self, step: ClaimedStep) -> None: ...
+
 
 def run(
     store: Steps,

@@ -13,7 +13,7 @@ SQL = Path(__file__).parent / "sql"
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gateway", "0004_providers"),
+        ("gateway", "0005_operated"),
         ("tenants", "0004_max_model_tier"),
     ]
 
