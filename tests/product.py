@@ -214,9 +214,12 @@ class Product:
 
 
 @contextmanager
-def running_product(home: Path) -> Iterator[Product]:
+def running_product(
+    home: Path, processes: tuple[str, ...] = PROCESSES, **environment: str
+) -> Iterator[Product]:
     """A product that runs for as long as the block does; its data goes with it."""
-    product = Product(home, CIRCUIT_OPEN_SECONDS="1.5", CONFIG_SECONDS="0.5")
+    settings = {"CIRCUIT_OPEN_SECONDS": "1.5", "CONFIG_SECONDS": "0.5", **environment}
+    product = Product(home, processes, **settings)
     try:
         product.start()
         yield product

@@ -38,6 +38,8 @@ class Decomposed:
             parts = parts_of(request, error.max_input_tokens)
             if len(parts) < 2:
                 raise
+        # One after the other, each of them would wait for a batch of its own.
+        context.tolerates_delay = False
         notes = []
         for part in parts:
             notes.append(self._inner.complete(part, context).text.strip())

@@ -27,15 +27,18 @@ class RateReport:
 class CallContext:
     """The circumstances of a call: how long it may take, who wants to stop it, who listens to its tokens.
 
-    `queue` is its step's; `max_tier` the highest tier that its tenant may use at the moment. `model` is what the
-    provider calls the model, set for each call; `sent_at` when that was sent, in seconds of the monotonic clock; and
-    `rates` what the provider said of its rates in its answer.
-        `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
+    `deadline` is its attempt's, `workflow_deadline` its workflow's; `tolerates_delay` says that the answer may come
+    much later, to another attempt. `queue` is its step's; `max_tier` the highest tier that its tenant may use at the
+    moment. `model` is what the provider calls the model, set for each call; `sent_at` when that was sent, in seconds of
+    the monotonic clock; and `rates` what the provider said of its rates in its answer.
+    `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
     """
 
     deadline: Deadline
     model: str = ""
     queue: str = ""
+    workflow_deadline: Deadline | None = None
+    tolerates_delay: bool = False
     max_tier: Tier | None = None
     sent_at: float | None = None
     rates: RateReport | None = None

@@ -47,6 +47,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             request,
             "Models & money",
             ("Call journal", "forum", "gateway", "call"),
+            ("Batches", "inventory_2", "gateway", "providerbatch"),
             ("Routing", "alt_route", "gateway", "call", "routing"),
             ("Model tiers", "stairs", "gateway", "modeltier"),
             ("Providers", "dns", "gateway", "provider"),

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.gateway.batch_models import BatchRequest, ProviderBatch
 from apps.gateway.provider_models import (
     CircuitTrip,
     ModelPrice,
@@ -14,11 +15,13 @@ from apps.gateway.provider_models import (
 from apps.tenants.models import Tenant
 
 __all__ = [
+    "BatchRequest",
     "Call",
     "CircuitTrip",
     "ModelPrice",
     "ModelTier",
     "Provider",
+    "ProviderBatch",
     "ProviderRate",
     "TierProvider",
 ]

@@ -114,7 +114,7 @@ class TierProvider(models.Model):
 
 
 class ProviderRate(models.Model):
-    """What a provider takes of one family of models in a minute. What its answers say of its limits goes before."""
+    """What a provider takes of one family of models in a minute. Limits are also learned from its answers; the lower one holds."""
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="rates")
     family = models.CharField(

@@ -11,7 +11,16 @@ READABLE: dict[str, frozenset[str]] = {
     "tenants": frozenset({"tenant", "tenanttier", "apikey"}),
     "budgets": frozenset({"ledgerentry"}),
     "gateway": frozenset(
-        {"call", "modeltier", "tierprovider", "provider", "providerrate", "modelprice", "circuittrip"}
+        {
+            "call",
+            "providerbatch",
+            "modeltier",
+            "tierprovider",
+            "provider",
+            "providerrate",
+            "modelprice",
+            "circuittrip",
+        }
     ),
     "knowledge": frozenset({"knowledgebase", "document"}),
     "workflows": frozenset(
@@ -60,6 +69,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "change_providerrate",
             "delete_providerrate",
             "operate_circuittrip",
+            "cancel_providerbatch",
         }
     ),
     "knowledge": frozenset({"embed_knowledgebase"}),

@@ -27,7 +27,7 @@ CHECKING = (
 
 
 class ProviderRateInline(TabularInline):
-    """What its answers say of its limits goes before these."""
+    """Limits are learned from its answers too; the lower one holds."""
 
     model = ProviderRate
     form = ProviderRateForm

@@ -119,6 +119,7 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "Chunk",
         "Embedding",
         "Allowance",
+        "BatchRequest",
         "DefaultPermission",
         "Event",
         "IdempotencyKey",
