@@ -1,35 +1,19 @@
-"""Tiers, providers, prices, circuits and routing in the admin."""
+"""Tiers, providers and prices in the admin, and who may change them."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-import redis
-from django.conf import settings
-from django.contrib.auth.models import Permission
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
 
-from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy
-from agentplatform.identifiers import uuid7
 from agentplatform.simulator.settings import SimulatorSettings
-from apps.circuits import PREFIX, shared_circuits
-from apps.gateway.models import Call, CircuitTrip, ModelPrice, ModelTier, Provider, ProviderRate, TierProvider
-from apps.tenants.models import Tenant
-from apps.tenants.services import tenant_create
+from apps.gateway.models import CircuitTrip, ModelPrice, ModelTier, Provider, ProviderRate, TierProvider
 from tests.integration.admin.conftest import Person, change_url, list_url, logged, operation_url, person_make
-from tests.integration.stack.launching import free_ports
 from tests.unit.conftest import RunningSimulator, serve
 
 KEY = "anthropic/claude-haiku-5-5"
-ROUTING = "/admin/gateway/call/routing/"
 
 
 @pytest.fixture
@@ -39,22 +23,8 @@ def somebody(db: None) -> Callable[..., Person]:
 
 
 @pytest.fixture
-def tenant(db: None) -> Tenant:
-    return tenant_create(name="acme", tier="standard")
-
-
-@pytest.fixture
 def finance(somebody: Callable[..., Person]) -> Person:
     return somebody("finance")
-
-
-@pytest.fixture
-def closed() -> Iterator[None]:
-    """Circuits as a new installation has them, before and after."""
-    with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.delete(PREFIX + KEY)
-        yield
-        client.delete(PREFIX + KEY)
 
 
 def tier_fields(
@@ -339,73 +309,6 @@ def test_a_price_of_our_own_stands_beside_the_listed_one(finance: Person) -> Non
     assert ModelPrice.objects.count() == 1
 
 
-# --- Circuits ----------------------------------------------------------------------------------------------
-
-
-def test_a_circuit_is_opened_and_reset_by_hand_for_all_processes(operator: Person, closed: None) -> None:
-    """With who did it in its history, and in the log of the provider."""
-    breaker = CircuitBreaker(shared_circuits(), CircuitPolicy())
-    anthropic = Provider.objects.get()
-    opening = reverse("admin:gateway_circuittrip_open", args=KEY.split("/"))
-    resetting = reverse("admin:gateway_circuittrip_reset", args=KEY.split("/"))
-    html = operator.page(list_url(CircuitTrip))
-    assert opening in html
-    assert "closed" in html
-    assert operator.confirm(opening, minutes="10", reason="They told us.").status_code == 302
-    assert 590 < breaker.admit(KEY).retry_after_seconds <= 600
-    trip = CircuitTrip.objects.get()
-    assert (trip.circuit, trip.reason, trip.closed_at) == (KEY, "by operator", None)
-    assert "open" in operator.page(list_url(CircuitTrip))
-    assert operator.confirm(resetting).status_code == 302
-    assert breaker.admit(KEY).passes
-    trip.refresh_from_db()
-    assert trip.closed_at is not None
-    assert logged(anthropic) == [
-        "Opened the circuit of claude-haiku-5-5 for 10 min, reason 'They told us.'",
-        "Reset the circuit of claude-haiku-5-5, which was open",
-    ]
-
-
-def test_a_reset_ends_a_trip_whose_circuit_was_lost(operator: Person, closed: None) -> None:
-    """As with the memory of the cache server."""
-    trip = CircuitTrip.objects.create(circuit=KEY, reason="timeout", open_until=timezone.now())
-    assert (
-        operator.confirm(reverse("admin:gateway_circuittrip_reset", args=KEY.split("/"))).status_code == 302
-    )
-    trip.refresh_from_db()
-    assert trip.closed_at is not None
-
-
-@pytest.mark.parametrize(
-    "fields", [{"minutes": "0", "reason": "x"}, {"minutes": "1441", "reason": "x"}, {"minutes": "5"}]
-)
-def test_a_circuit_is_opened_for_some_time_and_a_reason(
-    operator: Person, closed: None, fields: dict[str, str]
-) -> None:
-    """Else it stays closed."""
-    opening = reverse("admin:gateway_circuittrip_open", args=KEY.split("/"))
-    assert operator.confirm(opening, **fields).status_code == 200
-    assert not CircuitTrip.objects.exists()
-    assert operator.get(reverse("admin:gateway_circuittrip_open", args=["nobody", "x"])).status_code == 404
-
-
-def test_without_the_cache_server_circuits_are_nobodys_to_open(operator: Person, settings: Any) -> None:
-    """The page says so, and nothing is opened."""
-    (port,) = free_ports(1)
-    settings.REDIS_URL = f"redis://127.0.0.1:{port}/0"
-    shared_circuits.cache_clear()
-    try:
-        assert "The cache server does not answer." in operator.page(list_url(CircuitTrip))
-        opening = reverse("admin:gateway_circuittrip_open", args=KEY.split("/"))
-        response = operator.client.post(
-            opening, {"confirmed": "1", "minutes": "5", "reason": "x"}, follow=True
-        )
-        assert "The cache server does not answer." in response.content.decode()
-    finally:
-        shared_circuits.cache_clear()
-    assert not CircuitTrip.objects.exists()
-
-
 # --- Who may what ------------------------------------------------------------------------------------------
 
 
@@ -435,99 +338,3 @@ def test_prices_are_finances_alone(somebody: Callable[..., Person], group: str) 
     assert person.get(list_url(ModelPrice)).status_code == 200
     assert person.post(reverse("admin:gateway_modelprice_add"), **price_fields()).status_code == 403
     assert not ModelPrice.objects.exists()
-
-
-# --- Calls and routing -------------------------------------------------------------------------------------
-
-
-def call_make(tenant: Tenant, **fields: Any) -> Call:
-    """A settled call of the journal."""
-    told: dict[str, Any] = {
-        "status": "settled",
-        "task_type": "extract_data",
-        "agent": "extracting",
-        "tier": "fast",
-        "provider": "anthropic",
-        "model": "claude-haiku-5-5",
-        "input_tokens": 1_000,
-        "cost_usd_micros": 500_000,
-        "started_at": timezone.now(),
-        **fields,
-    }
-    ids = {name: uuid.uuid4() for name in ("workflow_id", "step_id")}
-    return Call.objects.create(
-        id=uuid7(), tenant=tenant, attempt=1, ordinal=0, request_hash="x", **ids, **told
-    )
-
-
-def test_a_call_says_how_it_was_routed(reader: Person, tenant: Tenant) -> None:
-    """On its page and in the list."""
-    call = call_make(
-        tenant,
-        tier="balanced",
-        lane="batch",
-        complexity=0.42,
-        routing_reason="complexity 0.42: structure",
-        escalated_from="fast",
-        cache_read_tokens=800,
-    )
-    html = reader.page(change_url(call))
-    for text in ("batch", "0.42", "complexity 0.42: structure", "fast", "800 of 1,000 tokens"):
-        assert text in html
-    assert "fast → balanced at anthropic (batch)" in reader.page(list_url(Call))
-
-
-@pytest.mark.parametrize(
-    ("query", "is_shown"),
-    [
-        ({"tier": "balanced"}, True),
-        ({"tier": "fast"}, False),
-        ({"tier": "nonsense"}, True),
-        ({"provider": "anthropic"}, True),
-        ({"provider": "nobody"}, True),
-        ({"lane": "live"}, True),
-        ({"lane": "batch"}, False),
-        ({"escalated": "yes"}, True),
-        ({"escalated": "fast"}, True),
-        ({"escalated": "powerful"}, False),
-        ({"started_at_from": "2199-01-01"}, False),
-    ],
-)
-def test_calls_are_filtered(reader: Person, tenant: Tenant, query: dict[str, str], is_shown: bool) -> None:
-    """By tier, provider, lane, escalation and day."""
-    call = call_make(tenant, tier="balanced", escalated_from="fast")
-    assert (change_url(call) in reader.page(list_url(Call), **query)) is is_shown
-
-
-def test_no_filter_of_calls_counts_them_all(reader: Person, tenant: Tenant) -> None:
-    """Counting ends at a bound, and few queries make the page."""
-    call_make(tenant)
-    with CaptureQueriesContext(connection) as captured:
-        reader.page(list_url(Call), tier="fast", escalated="yes")
-    counting = [query["sql"] for query in captured.captured_queries if "COUNT(" in query["sql"]]
-    assert counting
-    assert all("LIMIT 10001" in sql for sql in counting)
-
-
-def test_routing_is_added_up_by_task_and_tier(reader: Person, tenant: Tenant) -> None:
-    """Calls, escalations, complexity, fallbacks, cost; prompt caching by agent; of the period that is chosen."""
-    for complexity in (0.1, 0.2):
-        call_make(tenant, complexity=complexity, cache_read_tokens=250)
-    call_make(tenant, status="failed", provider="second", cost_usd_micros=0)
-    call_make(tenant, tier="balanced", escalated_from="fast")
-    old = timezone.now() - timedelta(days=3)
-    call_make(tenant, task_type="research_report", started_at=old)
-    html = reader.page(ROUTING)
-    for text in ("extract_data", "1 (50.0%)", "0.15", "1 (33.3%)", "$1.00", "12.5%"):
-        assert text in html, text
-    assert "research_report" not in html
-    assert "research_report" in reader.page(ROUTING, days="7")
-    assert reader.get(ROUTING, days="nonsense").status_code == 200
-
-
-def test_routing_is_for_who_may_see_calls(operator: Person) -> None:
-    """Others are refused, and do not find it in the sidebar."""
-    assert ROUTING in operator.page(reverse("admin:index"))
-    operator.user.groups.get().permissions.remove(Permission.objects.get(codename="view_call"))
-    assert operator.get(ROUTING).status_code == 403
-    assert ROUTING not in operator.page(reverse("admin:index"))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
-from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy
 from agentplatform.identifiers import uuid7
-from apps.circuits import PREFIX, shared_circuits
+from apps.circuits import shared_circuits
 from apps.gateway.circuits import CircuitsAway, circuit_open, circuit_reset
 from apps.gateway.models import Call, CircuitTrip, TierProvider
 from apps.tenants.models import Tenant
@@ -34,15 +31,6 @@ KEY = "anthropic/claude-sonnet-5-5"
 def operator(db: None) -> Api:
     """The API with an operator's key."""
     return Api(api_key_issue(name="operator").plaintext)
-
-
-@pytest.fixture
-def closed() -> Iterator[None]:
-    """The circuit as a new installation has it, before and after."""
-    with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.delete(PREFIX + KEY)
-        yield
-        client.delete(PREFIX + KEY)
 
 
 def call_make(tenant: Tenant, **fields: Any) -> Call:
