@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from agentplatform.execution.executor import ClaimedStep
 from agentplatform.llm.messages import ModelResponse
 from agentplatform.llm.tiers import Tier
-from agentplatform.workflows.coordinator import CancelRequested
+from agentplatform.workflows.coordinator import CancelRequested, PauseRequested, ResumeRequested
 from apps.gateway import batches, selectors
 from apps.gateway.batches import batch_request_cancel, batch_take
 from apps.gateway.models import BatchRequest, Call, Provider, ProviderBatch
@@ -261,3 +261,21 @@ def test_a_lower_tier_than_asked_for_is_told_of_though_a_batch_answers(
     workflow.refresh_from_db()
     assert (Call.objects.get().status, Call.objects.get().lane) == ("settled", "batch")
     assert [note["code"] for note in workflow.degradations] == ["tier_capped"]
+
+
+def test_an_answer_that_comes_while_its_workflow_is_paused_is_there_when_it_goes_on(
+    worker: PatientWorker, leave: Any, simulator: RunningSimulator
+) -> None:
+    """The step is parked until then, and its request is not withdrawn."""
+    (workflow,) = leave(1)
+    workflow_decide(workflow.pk, PauseRequested())
+    advance()
+    assert statuses() == ["succeeded"]
+    wake_batched()
+    worker.work()
+    assert Step.objects.get().waiting_for == "resume"
+    workflow_decide(workflow.pk, ResumeRequested())
+    assert worker.work() == 1
+    workflow.refresh_from_db()
+    assert workflow.status == "succeeded"
+    assert Call.objects.get().lane == "batch"
