@@ -129,6 +129,7 @@ class Fallback:
         finally:
             report.rates = context.rates
             report.late_seconds = (context.sent_at or entered_at) - entered_at
+            report.was_answered = context.sent_at is not None and not isinstance(report.error, Interrupted)
             self._gate.leave(passage, report)
 
     def _delay_seconds(self, error: ModelError, attempt: int, context: CallContext) -> float | None:
