@@ -28,6 +28,23 @@ class ProviderKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """How a provider is reached.
+
+    `secret` is an API key; for Bedrock a bearer key or "access key id:secret key", for Vertex an access token or the
+    JSON of a service account. Without one, Bedrock and Vertex look where their own tools do (environment, profile,
+    instance).
+    """
+
+    name: str
+    kind: ProviderKind
+    secret: str = field(default="", repr=False)
+    base_url: str = ""
+    region: str = ""
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimits:
     """What a provider takes of one family of models in a minute; None where nothing is known."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.messages import ModelRequest
 from agentplatform.llm.model import CallContext
-from agentplatform.llm.providers.anthropic import AnthropicModel
-from agentplatform.llm.providers.clients import client_of
 from apps.database import release_connection
 from apps.gateway.models import ModelTier, Provider, TierProvider
+from apps.gateway.providers import client
 from apps.gateway.selectors import settings_of
 
 CHECK_SECONDS = 15.0
@@ -53,8 +53,7 @@ def _ask(provider: Provider, model: str) -> str:
     settings = settings_of(provider)
     release_connection()
     context = CallContext(Deadline.after(CHECK_SECONDS), model=model)
-    with client_of(settings) as client:
-        asked = AnthropicModel(client, provider=provider.name)
+    with closing(client(settings)) as asked:
         counted = asked.count_tokens(_REQUEST, model, context)
         if counted is not None:
             return f"It counted {counted} tokens for {model}."

@@ -13,6 +13,7 @@ from django.conf import settings
 from agentplatform.llm.catalogue import (
     Catalogue,
     ProviderKind,
+    ProviderSettings,
     RateLimits,
     Target,
     TierSettings,
@@ -20,7 +21,6 @@ from agentplatform.llm.catalogue import (
 )
 from agentplatform.llm.errors import ModelError, UnknownPrice
 from agentplatform.llm.pricing import PriceBook, PriceOverride, TokenPrices
-from agentplatform.llm.providers.clients import ProviderSettings
 from agentplatform.llm.tiers import Tier
 from apps.database import release_connection
 from apps.gateway.models import ModelPrice, ModelTier, Provider, ProviderRate, TierProvider

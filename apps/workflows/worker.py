@@ -19,7 +19,7 @@ from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.routing.complexity import Complexity, ComplexityScorer, RoutingInput
 from apps.gateway.gate import shared_gate
-from apps.gateway.providers import provider
+from apps.gateway.providers import load_sdk, provider
 from apps.gateway.selectors import catalogue
 from apps.workflows.accounting import accounts
 from apps.workflows.batching import DatabaseBatchLane
@@ -89,6 +89,7 @@ def _consumed_queues() -> tuple[str, ...]:
 @worker_ready.connect
 def _start_heartbeat(sender: Any, **_: Any) -> None:
     _Process.consumer = sender
+    load_sdk()
     identity = WorkerIdentity(
         name=WORKER_NAME,
         node=sender.hostname,

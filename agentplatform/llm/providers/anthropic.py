@@ -29,6 +29,10 @@ class AnthropicModel:
         self.provider = provider
         self._client = client
 
+    def close(self) -> None:
+        """Closes its connections."""
+        self._client.close()
+
     def complete(self, request: ModelRequest, context: CallContext) -> ModelResponse:
         """Streams one answer. Raises ModelError, with the usage so far when the provider had begun to work."""
         with breaks_off(context) as in_flight:

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import anthropic
 import httpx2
 
-from agentplatform.llm.catalogue import ProviderKind
+from agentplatform.llm.catalogue import ProviderKind, ProviderSettings
 from agentplatform.llm.providers.interruption import make_interruptible
 
 MAX_CONNECTIONS = 1000
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 Client = anthropic.Anthropic | anthropic.AnthropicBedrock | anthropic.AnthropicVertex
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderSettings:
-    """How a provider is reached.
-
-    `secret` is an API key; for Bedrock a bearer key or "access key id:secret key", for Vertex an access token or the
-    JSON of a service account. Without one, Bedrock and Vertex look where their own tools do (environment, profile,
-    instance).
-    """
-
-    name: str
-    kind: ProviderKind
-    secret: str = field(default="", repr=False)
-    base_url: str = ""
-    region: str = ""
-    project: str = ""
 
 
 def client_of(settings: ProviderSettings) -> Client:

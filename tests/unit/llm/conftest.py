@@ -13,14 +13,14 @@ import pytest
 from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy, LocalCircuits
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import RetryPolicy
-from agentplatform.llm.catalogue import DEFAULT_CATALOGUE, Catalogue, ProviderKind
+from agentplatform.llm.catalogue import DEFAULT_CATALOGUE, Catalogue, ProviderKind, ProviderSettings
 from agentplatform.llm.gate import LocalGate, ProviderGate
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import Settlement, StartedCall, StepIdentity, StepJournal
 from agentplatform.llm.messages import ModelRequest
 from agentplatform.llm.model import CallContext, Provider
 from agentplatform.llm.providers.anthropic import AnthropicModel
-from agentplatform.llm.providers.clients import ProviderSettings, client_of
+from agentplatform.llm.providers.clients import client_of
 from agentplatform.llm.routing.complexity import ComplexityScorer
 from agentplatform.llm.tiers import Tier
 from tests.unit.conftest import RunningSimulator

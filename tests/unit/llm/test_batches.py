@@ -17,10 +17,10 @@ from agentplatform.llm.batches import (
     due_count,
     poll_seconds,
 )
-from agentplatform.llm.catalogue import ProviderKind
+from agentplatform.llm.catalogue import ProviderKind, ProviderSettings
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.providers.anthropic import AnthropicModel
-from agentplatform.llm.providers.clients import ProviderSettings, client_of
+from agentplatform.llm.providers.clients import client_of
 from tests.unit.conftest import RunningSimulator
 from tests.unit.llm.conftest import request
 

@@ -11,13 +11,13 @@ import pytest
 
 from agentplatform.execution.circuit import Admission
 from agentplatform.execution.retry import RetryPolicy
-from agentplatform.llm.catalogue import DEFAULT_CATALOGUE, Catalogue, ProviderKind, Target
+from agentplatform.llm.catalogue import DEFAULT_CATALOGUE, Catalogue, ProviderKind, ProviderSettings, Target
 from agentplatform.llm.errors import CallDeferred, ModelError
 from agentplatform.llm.gate import CallReport, Demand, Passage, Refusal
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import StepJournal
 from agentplatform.llm.providers.anthropic import AnthropicModel
-from agentplatform.llm.providers.clients import ProviderSettings, client_of
+from agentplatform.llm.providers.clients import client_of
 from agentplatform.llm.tiers import Tier
 from tests.unit.conftest import RunningSimulator
 from tests.unit.llm.conftest import Calls, context, gateway_to, provider_at, request
