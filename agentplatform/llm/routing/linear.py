@@ -18,8 +18,7 @@ PENALTY = 300.0
 ROWS_AS_GOOD = 2_000
 """With so many rows of a form its trees count as much as its linear model; with more, more."""
 RULES_WEIGHT = 0.1
-"""What a unit of the log-odds by rules adds to the expected gain of a form that nothing was learned of; half of it where
-there are very many rows. It keeps the order of lengths among requests that the learned part takes for equals."""
+"""What a unit of the log-odds by rules adds to what the linear model says: little is learned from few rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Linear:
         width = self.coefficients.shape[1]
         linear = float(self.coefficients[form] @ standard[:width] + self.intercepts[form])
         share = float(self.tree_shares[form])
-        return share * said_by_trees + (1 - share) * linear + RULES_WEIGHT * (1 - share / 2) * by_rules
+        return share * said_by_trees + (1 - share) * (linear + RULES_WEIGHT * by_rules)
 
 
 def learn_linear(
