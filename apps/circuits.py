@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import orjson
@@ -23,11 +24,25 @@ logger = logging.getLogger(__name__)
 
 
 class SharedCircuits:
-    """A CircuitStore. Reads take one round trip; changes watch the key, so that each is made on the latest state."""
+    """A CircuitStore. Reads take one round trip; changes watch the key, so that each is made on the latest state.
 
-    def __init__(self, client: redis.Redis) -> None:
+    Without `falls_back`, Redis being away raises redis.RedisError: for who wants to know or change what all
+    processes share.
+    """
+
+    def __init__(self, client: redis.Redis, *, falls_back: bool = True) -> None:
         self._client = client
+        self._falls_back = falls_back
         self._local = LocalCircuits()
+
+    def read_all(self, keys: Sequence[str]) -> tuple[list[Circuit], float]:
+        """The circuits of `keys`, in their order, and the store's time. Raises redis.RedisError."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.get(PREFIX + key)
+            pipeline.time()
+            *stored, (seconds, micros) = pipeline.execute()
+        return [_circuit(one) for one in stored], seconds + micros / 1e6
 
     def read(self, key: str) -> tuple[Circuit, float]:
         try:
@@ -37,6 +52,8 @@ class SharedCircuits:
                 stored, (seconds, micros) = pipeline.execute()
             return _circuit(stored), seconds + micros / 1e6
         except redis.RedisError as error:
+            if not self._falls_back:
+                raise
             _warn(error)
             return self._local.read(key)
 
@@ -48,6 +65,8 @@ class SharedCircuits:
                 except redis.WatchError:
                     continue
         except redis.RedisError as error:
+            if not self._falls_back:
+                raise
             _warn(error)
         return self._local.change(key, decide)
 
@@ -58,7 +77,8 @@ class SharedCircuits:
             seconds, micros = pipeline.time()
             circuit, result = decide(_circuit(stored), seconds + micros / 1e6)
             pipeline.multi()
-            pipeline.set(name, orjson.dumps(circuit.to_json()), ex=KEPT_SECONDS)
+            kept = KEPT_SECONDS + max(0.0, circuit.open_until - seconds)
+            pipeline.set(name, orjson.dumps(circuit.to_json()), ex=math.ceil(kept))
             pipeline.execute()
             return result
 
@@ -73,6 +93,6 @@ def _warn(error: redis.RedisError) -> None:
 
 @functools.cache
 def shared_circuits() -> SharedCircuits:
-    """The circuits of this installation."""
+    """The circuits of this installation, to look at and to change by hand."""
     client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
-    return SharedCircuits(client)
+    return SharedCircuits(client, falls_back=False)

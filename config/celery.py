@@ -60,6 +60,11 @@ app.conf.update(
             "task": "maintenance.purge_expired_records",
             "schedule": crontab(minute="17"),
         },
+        "advance-batches": {
+            "task": "maintenance.advance_batches",
+            "schedule": 1.0,
+            "options": {"expires": 1.0},
+        },
         # For hints of dead letters that were lost.
         "sweep-dead-letters": {
             "task": "workflows.sweep_dead_letters",

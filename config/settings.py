@@ -181,10 +181,19 @@ WORKER_MAX_RSS_MB = int(env("WORKER_MAX_RSS_MB", "1500"))
 EMBEDDER_SOCKET = env("EMBEDDER_SOCKET", str(HOME / "embedder.sock"))
 
 # --- Models ------------------------------------------------------------------------------------------------
+# How old a process's copy of what operators set (queues, tiers, providers) may be.
+CONFIG_SECONDS = float(env("CONFIG_SECONDS", "5"))
 # For how long a provider that has failed again and again is left alone, then tried by one call.
 CIRCUIT_OPEN_SECONDS = float(env("CIRCUIT_OPEN_SECONDS", "15"))
 # A call is left to a batch only while its workflow has more time left than this.
 BATCH_MIN_SECONDS = float(env("BATCH_MIN_SECONDS", "3600"))
+# A batch is sent when it is so large, or when its first call has waited so long.
+BATCH_MAX_REQUESTS = int(env("BATCH_MAX_REQUESTS", "10000"))
+BATCH_MAX_BYTES = int(env("BATCH_MAX_BYTES", str(32 * 1024 * 1024)))
+BATCH_WAIT_SECONDS = float(env("BATCH_WAIT_SECONDS", "60"))
+# How often a young batch is asked after; and how long a process has a batch for itself.
+BATCH_POLL_SECONDS = float(env("BATCH_POLL_SECONDS", "10"))
+BATCH_LEASE_SECONDS = float(env("BATCH_LEASE_SECONDS", "90"))
 ANTHROPIC_API_KEY = env("ANTHROPIC_API_KEY")
 ANTHROPIC_BASE_URL = env("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 SIMULATOR = env("AGENTPLATFORM_SIMULATOR") == "1"

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import psycopg
+import redis
 
 from config.stack.management import manage
 from config.stack.stack import PROCFILE, Stack
@@ -194,9 +195,17 @@ class Product:
         return dict(httpx2.get(f"{self.simulator_url}/_control/calls").json())
 
     def reset_simulator(self) -> None:
-        """Clears faults, counts and whatever providers were set to."""
+        """Clears faults, counts, whatever providers were set to, and what the gateway has learned of them."""
         for resource in ("faults", "calls", "providers"):
             httpx2.delete(f"{self.simulator_url}/_control/{resource}")
+        with redis.Redis.from_url(self.stack.environment["REDIS_URL"]) as client:
+            for pattern in ("agentplatform.circuit.*", "agentplatform.rate.*"):
+                for key in client.scan_iter(pattern):
+                    client.delete(key)
+
+    def stop_faults(self) -> None:
+        """From now on the simulator answers as it should."""
+        httpx2.delete(f"{self.simulator_url}/_control/faults")
 
     def set_provider(self, name: str, **settings: Any) -> None:
         """Changes the settings of one of the simulator's providers."""
@@ -205,9 +214,12 @@ class Product:
 
 
 @contextmanager
-def running_product(home: Path) -> Iterator[Product]:
+def running_product(
+    home: Path, processes: tuple[str, ...] = PROCESSES, **environment: str
+) -> Iterator[Product]:
     """A product that runs for as long as the block does; its data goes with it."""
-    product = Product(home, CIRCUIT_OPEN_SECONDS="3")
+    settings = {"CIRCUIT_OPEN_SECONDS": "1.5", "CONFIG_SECONDS": "0.5", **environment}
+    product = Product(home, processes, **settings)
     try:
         product.start()
         yield product

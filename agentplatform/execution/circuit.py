@@ -184,7 +184,7 @@ class CircuitBreaker:
             self.succeeded(key)
 
     def admit(self, key: str) -> Admission:
-        """Whether an attempt may be made; whoever makes it reports with `failed`, and a probe with `succeeded`."""
+        """Whether an attempt may be made; whoever makes it reports with `failed`, a probe with `succeeded` or `release`."""
         circuit, now = self._store.read(key)
         if circuit.phase(now) is not Phase.HALF_OPEN:
             return admit(circuit, self._policy, now)[1]
@@ -202,6 +202,10 @@ class CircuitBreaker:
         trip = self._store.change(key, decide)
         if trip is not None and self._listener is not None:
             self._listener.opened(trip)
+
+    def release(self, key: str) -> None:
+        """A probe was not made after all: the next attempt may be it."""
+        self._store.change(key, lambda circuit, now: (replace(circuit, probe_until=0.0), None))
 
     def succeeded(self, key: str) -> None:
         """A probe was answered: the circuit closes."""

@@ -147,6 +147,9 @@ class Reports(Protocol):
     def text(self, step: ClaimedStep, delta: str) -> None:
         """A model has answered `delta` more."""
 
+    def restart_text(self, step: ClaimedStep) -> None:
+        """What models have said in this step is void; it begins anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContinuationLimits:
@@ -189,15 +192,20 @@ class Executor:
             step = self._run_one(step, may_continue=may_continue and not until.has_passed)
 
     def _run_one(self, step: ClaimedStep, *, may_continue: bool) -> ClaimedStep | None:
+        workflow_deadline = Deadline.after(step.workflow_seconds_left)
         call = CallContext(
             Deadline.after(step.seconds_left),
             queue=step.queue,
+            workflow_deadline=workflow_deadline,
+            tolerates_delay=step.definition.step(step.node).tolerates_delay,
             max_tier=step.max_tier,
             on_text=partial(self._reports.text, step),
+            on_restart=partial(self._reports.restart_text, step),
         )
-        workflow_deadline = Deadline.after(step.workflow_seconds_left)
         journal = StepJournal(identity_of(step), self._calls, step.journal)
         self._reports.started(step)
+        if step.attempt > 1:
+            self._reports.restart_text(step)
         started = Deadline.after(0)
         with self._running.hold(RunningStep(step.step_id, step.attempt, call)):
             outcome = self._run_agent(step, call, journal)
@@ -231,7 +239,7 @@ class Executor:
             output = agent.run(context)
             _check_output(output)
         except CallDeferred as deferred:
-            return _outcome_of_deferral(deferred, step.workflow_seconds_left)
+            return _outcome_of_deferral(deferred, call, step.workflow_seconds_left)
         except Exception as error:  # noqa: BLE001 - whatever an agent raises is its attempt's failure
             return Outcome(failure=failure_of(error))
         told = (*(item.to_json() for item in context.degradations), *call.degradations)
@@ -283,12 +291,18 @@ def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> 
     return outcome, coordinator.decide(step.definition, state, failed)
 
 
-def _outcome_of_deferral(deferred: CallDeferred, workflow_seconds_left: float) -> Outcome:
-    """A wait; or a failure, where the workflow's time would be up before it is over."""
+def _outcome_of_deferral(deferred: CallDeferred, call: CallContext, workflow_seconds_left: float) -> Outcome:
+    """A wait; or a failure, where the workflow's time would be up before it is over.
+
+    What is not as asked for of a call that a batch has is said now: the next attempt only replays its answer.
+    """
     if deferred.seconds >= workflow_seconds_left:
         return Outcome(failure=failure_of(deferred))
     waiting_for = WaitingFor(deferred.waiting_for)
-    return Outcome(wait=Wait(waiting_for, deferred.seconds, deferred.code, deferred.message))
+    told = tuple(call.degradations) if waiting_for is WaitingFor.PROVIDER_BATCH else ()
+    return Outcome(
+        wait=Wait(waiting_for, deferred.seconds, deferred.code, deferred.message), degradations=told
+    )
 
 
 def lost_workers_with(step: LeasedStep, failure: Failure) -> int:

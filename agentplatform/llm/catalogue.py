@@ -105,7 +105,8 @@ class Catalogue:
 
     def worst_case_usd_micros(self, tier: Tier | None, input_tokens: int, output_tokens: int) -> int:
         """The most that calls on `tier` (None: on any) can cost, at the dearest of its providers. Raises ModelError."""
-        tiers = self.tiers.values() if tier is None else [self.settings(tier)]
+        anywhere = self.settings(tier or Tier.FAST)
+        tiers = self.tiers.values() if tier is None else [anywhere]
         return max(
             self.price_list(target).worst_case_usd_micros(input_tokens, output_tokens, caches=True)
             for settings in tiers

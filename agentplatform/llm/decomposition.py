@@ -38,7 +38,12 @@ class Decomposed:
             parts = parts_of(request, error.max_input_tokens)
             if len(parts) < 2:
                 raise
-        notes = [self._inner.complete(part, context).text.strip() for part in parts]
+        # One after the other, each of them would wait for a batch of its own.
+        context.tolerates_delay = False
+        notes = []
+        for part in parts:
+            notes.append(self._inner.complete(part, context).text.strip())
+            context.restart_text()  # notes are nothing to show
         context.degrade(
             "input_divided",
             "The input is larger than any context window that may be used: it was read in parts, and the answer made "

@@ -31,6 +31,7 @@ class Escalated:
         again = escalated(request, response, flaw) if flaw is not None else None
         if again is None:
             return response
+        context.restart_text()
         try:
             return self._inner.complete(again, context)
         except (CostLimitReached, ContextWindowExceeded):

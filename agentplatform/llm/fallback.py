@@ -122,12 +122,14 @@ class Fallback:
             report.usage = response.usage
             return response
         except ModelError as error:
+            context.restart_text()
             report.error = error
             report.usage = error.usage or report.usage
             raise
         finally:
             report.rates = context.rates
             report.late_seconds = (context.sent_at or entered_at) - entered_at
+            report.was_answered = context.sent_at is not None and not isinstance(report.error, Interrupted)
             self._gate.leave(passage, report)
 
     def _delay_seconds(self, error: ModelError, attempt: int, context: CallContext) -> float | None:

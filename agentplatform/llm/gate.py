@@ -49,12 +49,16 @@ class Refusal:
 
 @dataclass(slots=True)
 class CallReport:
-    """How a call went, and how long after it was let through it was sent. `error` is None for one that was answered."""
+    """How a call went, and how long after it was let through it was sent.
+
+    `was_answered` is false for one that was not made, or broken off from our side: it says nothing of the provider.
+    """
 
     usage: Usage = field(default_factory=Usage)
     error: ModelError | None = None
     rates: RateReport | None = None
     late_seconds: float = 0.0
+    was_answered: bool = True
 
 
 class ProviderGate(Protocol):
@@ -83,13 +87,16 @@ class LocalGate:
         return Refusal("circuit_open", min(waits))
 
     def leave(self, passage: Passage, report: CallReport) -> None:
-        report_to_breaker(self._breaker, passage, report.error)
+        report_to_breaker(self._breaker, passage, report)
 
 
-def report_to_breaker(breaker: CircuitBreaker, passage: Passage, error: ModelError | None) -> None:
+def report_to_breaker(breaker: CircuitBreaker, passage: Passage, report: CallReport) -> None:
     """Counts a failure of the provider against it; a probe that shows it alive closes the circuit."""
-    key = passage.target.circuit
+    key, error = passage.target.circuit, report.error
     if error is not None and error.is_providers:
         breaker.failed(key, passage.admission, error.code, open_seconds=error.unavailable_seconds)
     elif passage.admission.probes:
-        breaker.succeeded(key)
+        if report.was_answered:
+            breaker.succeeded(key)
+        else:
+            breaker.release(key)

@@ -1,8 +1,9 @@
 """The one door to models. The order of its layers is written here and nowhere else.
 
-A layer is a Model around a Model: decomposition (take apart what no window takes), escalation (ask the next tier where an answer is not good enough), journal (replay
-what has been paid for), routing (choose the tier), fallback (choose the provider: circuits, rates, what passes
-soon), metering (write the call down, price it, settle it), then the provider.
+A layer is a Model around a Model: decomposition (take apart what no window takes), escalation (ask the next tier
+where an answer is not good enough), journal (replay what has been paid for), routing (choose the tier), batching (leave
+to a batch what may wait), fallback (choose the provider: circuits, rates, what passes soon), metering (write the call
+down, price it, settle it), then the provider.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import random
 from collections.abc import Callable
 
 from agentplatform.execution.retry import RetryPolicy
+from agentplatform.llm.batching import Batched, BatchLane
 from agentplatform.llm.catalogue import Catalogue, Target
 from agentplatform.llm.decomposition import Decomposed
 from agentplatform.llm.escalation import Escalated
@@ -21,13 +23,15 @@ from agentplatform.llm.journaling import Journaled
 from agentplatform.llm.messages import ModelRequest
 from agentplatform.llm.metering import Metered
 from agentplatform.llm.model import CallContext, Model, Provider
+from agentplatform.llm.planning import CallLayer
 from agentplatform.llm.routed import Routed, Scorer
 
 
 class Gateway:
     """Hands out, for each attempt of a step, a model that is routed, journaled, tried again, metered and paid for.
 
-    `catalogue` and `providers` are asked anew for each attempt, so that what an operator changes holds soon.
+    `catalogue` and `providers` are asked anew for each attempt, so that what an operator changes holds soon. Without a
+    `batch_lane` every call is made at once.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Gateway:
         providers: Callable[[str], Provider],
         gate: ProviderGate,
         score: Scorer,
+        batch_lane: BatchLane | None = None,
         blips: RetryPolicy = BLIPS,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -44,14 +49,17 @@ class Gateway:
         self._providers = providers
         self._gate = gate
         self._score = score
+        self._batch_lane = batch_lane
         self._blips = blips
         self._jitter = jitter
 
     def for_step(self, journal: StepJournal) -> Model:
         """The layers around the providers, for one attempt of a step."""
         metered = Metered(self._providers, journal)
-        fallback = Fallback(metered, self._gate, self._blips, self._jitter)
-        routed = Routed(fallback, self._catalogue(), self._score, self._count_tokens)
+        called: CallLayer = Fallback(metered, self._gate, self._blips, self._jitter)
+        if self._batch_lane is not None:
+            called = Batched(called, self._batch_lane, journal)
+        routed = Routed(called, self._catalogue(), self._score, self._count_tokens)
         return Decomposed(Escalated(Journaled(routed, journal)))
 
     def _count_tokens(self, target: Target, request: ModelRequest, context: CallContext) -> int | None:

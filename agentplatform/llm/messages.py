@@ -67,6 +67,20 @@ class ModelRequest:
                 data[name] = value
         return orjson.dumps(data, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
 
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `from_json` makes a request that is sent in the same words."""
+        return {**orjson.loads(self.canonical), "prompt_cache_ttl": self.prompt_cache_ttl}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The request that `to_json` wrote."""
+        tiers = {
+            name: Tier(data[name]) if data.get(name) else None
+            for name in ("tier", "min_tier", "escalated_from")
+        }
+        lists = {name: tuple(data[name]) for name in ("messages", "tools", "stop_sequences")}
+        return cls(**{**data, **tiers, **lists})
+
     @property
     def content_hash(self) -> str:
         """SHA-256 over the canonical JSON: the same request, byte for byte."""

@@ -27,20 +27,25 @@ class RateReport:
 class CallContext:
     """The circumstances of a call: how long it may take, who wants to stop it, who listens to its tokens.
 
-    `queue` is its step's; `max_tier` the highest tier that its tenant may use at the moment. `model` is what the
-    provider calls the model, set for each call; `sent_at` when that was sent, in seconds of the monotonic clock; and
-    `rates` what the provider said of its rates in its answer.
-        `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
+    `deadline` is its attempt's, `workflow_deadline` its workflow's; `tolerates_delay` says that the answer may come
+    much later, to another attempt. `queue` is its step's; `max_tier` the highest tier that its tenant may use at the
+    moment. `model` is what the provider calls the model, set for each call; `sent_at` when that was sent, in seconds of
+    the monotonic clock; and `rates` what the provider said of its rates in its answer.
+    `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
     """
 
     deadline: Deadline
     model: str = ""
     queue: str = ""
+    workflow_deadline: Deadline | None = None
+    tolerates_delay: bool = False
     max_tier: Tier | None = None
     sent_at: float | None = None
     rates: RateReport | None = None
     degradations: list[Mapping[str, str]] = field(default_factory=list)
     on_text: Callable[[str], None] | None = None
+    on_restart: Callable[[], None] | None = None
+    _has_spoken: bool = False
     _interrupted: threading.Event = field(default_factory=threading.Event)
     _close: Callable[[], None] | None = None
 
@@ -57,6 +62,18 @@ class CallContext:
         """Waits; returns whether the call may go on, which it may not once it must stop."""
         self._interrupted.wait(min(seconds, max(0.0, self.deadline.seconds_left)))
         return not self.must_stop
+
+    def text(self, delta: str) -> None:
+        """A model has answered `delta` more: those who listen hear it."""
+        self._has_spoken = True
+        if self.on_text is not None:
+            self.on_text(delta)
+
+    def restart_text(self) -> None:
+        """What a model has said so far is void: it broke off, or another one is asked instead."""
+        if self._has_spoken and self.on_restart is not None:
+            self.on_restart()
+        self._has_spoken = False
 
     def on_interrupt(self, close: Callable[[], None] | None) -> None:
         """Registers how to break the call off; called at once if that has been asked for already."""

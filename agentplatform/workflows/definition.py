@@ -52,6 +52,7 @@ class StepSpec:
     labels the result. `estimated_tokens` is charged at admission.
     `tier` pins the tier of its model calls; without one each call's tier is chosen by its complexity, from
     `min_tier` up.
+    `tolerates_delay` says that in the batch queue its model calls may be answered hours later, at half the price.
     `max_input_tokens` and `max_output_tokens` are the most that its model calls take in one attempt, all together;
     both 0 for a step that calls no model. They make the worst case that a dry run shows.
     """
@@ -70,6 +71,7 @@ class StepSpec:
     on_failure: str = "fail"
     options: Mapping[str, Any] = field(default_factory=dict)
     input_fields: tuple[str, ...] | None = None
+    tolerates_delay: bool = False
 
     def input_of(self, workflow_input: Mapping[str, Any]) -> Mapping[str, Any]:
         """What this step gets of the workflow's input."""
@@ -125,8 +127,8 @@ class Definition:
         if not self.input_checks:
             del data["input_checks"]
         for spec in data["steps"]:
-            for name in ("input_fields", "min_tier"):
-                if spec[name] is None:
+            for name, unused in (("input_fields", None), ("min_tier", None), ("tolerates_delay", False)):
+                if spec[name] is unused:
                     del spec[name]
         return data
 

@@ -28,7 +28,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "Tenants",
             ("Tenants", "domain", "tenants", "tenant"),
             ("API keys", "key", "tenants", "apikey"),
-            ("Tiers", "stacks", "tenants", "tenanttier"),
+            ("Tenant tiers", "stacks", "tenants", "tenanttier"),
             ("Knowledge bases", "library_books", "knowledge", "knowledgebase"),
             ("Documents", "description", "knowledge", "document"),
         ),
@@ -47,6 +47,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             request,
             "Models & money",
             ("Call journal", "forum", "gateway", "call"),
+            ("Batches", "inventory_2", "gateway", "providerbatch"),
+            ("Routing", "alt_route", "gateway", "call", "routing"),
+            ("Model tiers", "stairs", "gateway", "modeltier"),
+            ("Providers", "dns", "gateway", "provider"),
+            ("Circuits", "electrical_services", "gateway", "circuittrip"),
+            ("Prices", "sell", "gateway", "modelprice"),
             ("Ledger", "receipt_long", "budgets", "ledgerentry"),
         ),
         _system(request),
@@ -71,10 +77,18 @@ def _system(request: HttpRequest) -> dict[str, Any]:
     return group
 
 
-def _group(request: HttpRequest, title: str, *items: tuple[str, str, str, str]) -> dict[str, Any]:
+def _group(request: HttpRequest, title: str, *items: tuple[str, ...]) -> dict[str, Any]:
+    """Each item is a title, an icon, an app and a model, and the page if it is not the model's list."""
     shown = [
-        {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
-        for name, icon, app, model in items
+        {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_{(*page, 'changelist')[0]}")}
+        for name, icon, app, model, *page in items
         if request.user.has_perm(f"{app}.view_{model}") or request.user.has_perm(f"{app}.change_{model}")
     ]
-    return {"title": title, "items": shown}
+    # One item may lie below another: the one that is nearest to the page is where the user is.
+    nearest = max(
+        (item["link"] for item in shown if request.path.startswith(item["link"])), key=len, default=""
+    )
+    return {
+        "title": title,
+        "items": [{**item, "active": item["link"] == nearest} for item in shown],
+    }

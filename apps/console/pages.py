@@ -64,6 +64,10 @@ class ConsoleAdmin(ModelAdmin):
         """What is shown below the fields of an object."""
         return ()
 
+    def list_tables(self, request: HttpRequest) -> Sequence[Table]:
+        """What a list shows besides its rows, where `list_before_template` or `list_after_template` is set."""
+        return ()
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         queryset = super().get_queryset(request)
         is_list = request.resolver_match is not None and not request.resolver_match.kwargs
@@ -106,7 +110,8 @@ class ConsoleAdmin(ModelAdmin):
             chosen = request.POST.copy()
             chosen["select_across"] = "0"
             request.POST = chosen  # type: ignore[assignment]
-        return super().changelist_view(request, extra_context)
+        tables = self.list_tables(request)
+        return super().changelist_view(request, {**(extra_context or {}), "console_tables": tables})
 
     def render_change_form(
         self,

@@ -77,7 +77,7 @@ class SharedGate:
         if correction is not None:
             self._corrections.append(correction)
             self._ensure_flusher()
-        report_to_breaker(self._breaker, passage, report.error)
+        report_to_breaker(self._breaker, passage, report)
 
     def flush(self) -> None:
         """Writes the corrections that are waiting."""
@@ -97,6 +97,8 @@ class SharedGate:
                     admission = probes.get(target.circuit, Admission(True))
                     return Passage(target, demand, admission, seen, (answer[2],))
                 case b"refused":
+                    for circuit in probes:
+                        self._breaker.release(circuit)
                     return Refusal(answer[1].decode(), float(answer[2]))
             target = targets[answer[1] - 1]
             admission = self._breaker.admit(target.circuit)

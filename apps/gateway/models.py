@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.gateway.batch_models import BatchRequest, ProviderBatch
 from apps.gateway.provider_models import (
     CircuitTrip,
     ModelPrice,
@@ -14,11 +15,13 @@ from apps.gateway.provider_models import (
 from apps.tenants.models import Tenant
 
 __all__ = [
+    "BatchRequest",
     "Call",
     "CircuitTrip",
     "ModelPrice",
     "ModelTier",
     "Provider",
+    "ProviderBatch",
     "ProviderRate",
     "TierProvider",
 ]
@@ -86,6 +89,11 @@ class Call(models.Model):
                 condition=models.Q(status__in=["failed", "unknown"]),
                 name="gateway_call_failed",
             ),
+            # What an operator looks for and is rare: calls that do not belong to it cost these indexes nothing.
+            models.Index(
+                fields=["-id"], condition=~models.Q(escalated_from=""), name="gateway_call_escalated"
+            ),
+            models.Index(fields=["-id"], condition=~models.Q(lane="live"), name="gateway_call_later"),
         ]
 
     def __str__(self) -> str:

@@ -43,6 +43,7 @@ class Provider(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [("check_provider", "Can ask a provider whether it answers")]
 
     def __str__(self) -> str:
         return self.name
@@ -113,7 +114,7 @@ class TierProvider(models.Model):
 
 
 class ProviderRate(models.Model):
-    """What a provider takes of one family of models in a minute. What its answers say of its limits goes before."""
+    """What a provider takes of one family of models in a minute. Limits are also learned from its answers; the lower one holds."""
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="rates")
     family = models.CharField(
@@ -195,6 +196,7 @@ class CircuitTrip(models.Model):
     class Meta:
         verbose_name = "circuit trip"
         ordering = ["-opened_at"]
+        permissions = [("operate_circuittrip", "Can open and reset circuits")]
         indexes = [models.Index(fields=["circuit", "-opened_at"], name="gateway_trip_circuit")]
 
     def __str__(self) -> str:

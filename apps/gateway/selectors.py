@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -18,22 +18,19 @@ from agentplatform.llm.catalogue import (
     TierSettings,
     family_of,
 )
-from agentplatform.llm.errors import ModelError
+from agentplatform.llm.errors import ModelError, UnknownPrice
 from agentplatform.llm.pricing import PriceBook, PriceOverride, TokenPrices
 from agentplatform.llm.providers.clients import ProviderSettings
 from agentplatform.llm.tiers import Tier
 from apps.database import release_connection
-from apps.gateway.models import ModelPrice, ModelTier, Provider, ProviderRate
-
-CONFIG_SECONDS = 5.0
-"""How old a process's copy of these settings may be."""
+from apps.gateway.models import ModelPrice, ModelTier, Provider, ProviderRate, TierProvider
 
 MAX_SECRET_BYTES = 64 * 1024
 
 
 def catalogue() -> Catalogue:
-    """Tiers, targets, rates and prices, at most CONFIG_SECONDS old."""
-    return _catalogue(int(time.monotonic() / CONFIG_SECONDS))
+    """Tiers, targets, rates and prices, at most settings.CONFIG_SECONDS old."""
+    return _catalogue(int(time.monotonic() / settings.CONFIG_SECONDS))
 
 
 @functools.lru_cache(maxsize=2)
@@ -44,8 +41,9 @@ def _catalogue(_period: int) -> Catalogue:
             rates.setdefault(rate.provider_id, []).append(rate)
         tiers = ModelTier.objects.prefetch_related("targets__provider")
         return Catalogue(
-            {Tier(tier.tier): _tier_settings(tier, rates) for tier in tiers},
-            PriceBook([_override(price) for price in ModelPrice.objects.all()]),
+            # A tier that nobody serves is as good as none: its calls go to the next one.
+            {Tier(tier.tier): told for tier in tiers if (told := _tier_settings(tier, rates)).targets},
+            price_book(ModelPrice.objects.all()),
             batch_min_seconds=settings.BATCH_MIN_SECONDS,
         )
     finally:
@@ -89,6 +87,27 @@ def _target(model: str, model_name: str, provider: Provider, rates: Sequence[Pro
     )
 
 
+def price_book(overrides: Iterable[ModelPrice]) -> PriceBook:
+    """The listed prices, under these overrides."""
+    return PriceBook([_override(price) for price in overrides])
+
+
+def targets_without_price(prices: PriceBook, targets: Iterable[TierProvider]) -> list[str]:
+    """Which of these could not be called, since nobody knows what it costs: "model at provider"."""
+    unknown = []
+    for target in targets:
+        provider = target.provider
+        try:
+            prices.of(
+                target.tier.model,
+                provider=provider.name,
+                listed_as=ProviderKind(provider.kind).listed_as,
+            )
+        except UnknownPrice:
+            unknown.append(f"{target.tier.model} at {provider.name}")
+    return sorted(set(unknown))
+
+
 def _override(price: ModelPrice) -> PriceOverride:
     return PriceOverride(
         provider=price.provider_id or "",
@@ -106,8 +125,8 @@ def _override(price: ModelPrice) -> PriceOverride:
 
 
 def provider_settings(name: str) -> ProviderSettings:
-    """How a provider is reached, at most CONFIG_SECONDS old. Raises ModelError where it or its secret is not there."""
-    return _provider_settings(name, int(time.monotonic() / CONFIG_SECONDS))
+    """How a provider is reached, at most settings.CONFIG_SECONDS old. Raises ModelError where it or its secret is not there."""
+    return _provider_settings(name, int(time.monotonic() / settings.CONFIG_SECONDS))
 
 
 @functools.lru_cache(maxsize=64)
@@ -118,8 +137,13 @@ def _provider_settings(name: str, _period: int) -> ProviderSettings:
         release_connection()
     if provider is None:
         raise _unusable(f"There is no provider '{name}' any more.")
+    return settings_of(provider)
+
+
+def settings_of(provider: Provider) -> ProviderSettings:
+    """How a provider is reached. Raises ModelError where its secret is not there."""
     return ProviderSettings(
-        name=name,
+        name=provider.name,
         kind=ProviderKind(provider.kind),
         secret=_secret(provider),
         base_url=provider.base_url or _usual_base_url(provider),
@@ -134,16 +158,21 @@ def _usual_base_url(provider: Provider) -> str:
 
 
 def _secret(provider: Provider) -> str:
-    source, _, place = provider.secret.partition(":")
-    if source == "env":
-        value = os.environ.get(place, "")
-    elif source == "file":
-        value = _read(Path(place))
-    else:
-        return ""
-    if not value:
+    value = secret_at(provider.secret)
+    if provider.secret and not value:
         raise _unusable(f"The secret of provider '{provider.name}' is not there: set {provider.secret}.")
-    return value.strip()
+    return value
+
+
+def secret_at(source: str) -> str:
+    """What this process finds at env:NAME or file:/path; nothing where there is nothing."""
+    kind, _, place = source.partition(":")
+    match kind:
+        case "env":
+            return os.environ.get(place, "").strip()
+        case "file":
+            return _read(Path(place)).strip()
+    return ""
 
 
 def _read(path: Path) -> str:

@@ -102,6 +102,7 @@ summarize_document = registry.define(
                 agent="summarize_part",
                 for_each="split.parts",
                 input_fields=("style", "max_words", "focus"),
+                tolerates_delay=True,
                 estimated_tokens=3_500,
                 # An empty answer is asked for once more. A part that is the whole has the length that was asked for.
                 max_input_tokens=2 * (BYTES_PER_CHARACTER * (MAX_PART_CHARACTERS + 500) + 2_000),
@@ -165,6 +166,7 @@ extract_data = registry.define(
                 needs=("read",),
                 input_fields=("schema", "instructions"),
                 min_tier=Tier.BALANCED,
+                tolerates_delay=True,
                 estimated_tokens=5_000,
                 # Text, instructions and schema; the second call has the first answer besides.
                 max_input_tokens=2 * BYTES_PER_CHARACTER * (MAX_TEXT_CHARACTERS + 36_000)
@@ -221,6 +223,7 @@ research_report = registry.define(
                 agent="take_notes",
                 for_each="plan.questions",
                 options={"limit": 5},
+                tolerates_delay=True,
                 estimated_tokens=2_500,
                 # Five passages of 2,800 characters with title and heading, and the question.
                 max_input_tokens=2 * BYTES_PER_CHARACTER * (5 * 2_800 + 1_000),

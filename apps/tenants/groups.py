@@ -10,7 +10,18 @@ READABLE: dict[str, frozenset[str]] = {
     "admin": frozenset({"logentry"}),
     "tenants": frozenset({"tenant", "tenanttier", "apikey"}),
     "budgets": frozenset({"ledgerentry"}),
-    "gateway": frozenset({"call"}),
+    "gateway": frozenset(
+        {
+            "call",
+            "providerbatch",
+            "modeltier",
+            "tierprovider",
+            "provider",
+            "providerrate",
+            "modelprice",
+            "circuittrip",
+        }
+    ),
     "knowledge": frozenset({"knowledgebase", "document"}),
     "workflows": frozenset(
         {
@@ -44,6 +55,23 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "revoke_apikey",
         }
     ),
+    "gateway": frozenset(
+        {
+            "change_modeltier",
+            "add_tierprovider",
+            "change_tierprovider",
+            "delete_tierprovider",
+            "add_provider",
+            "change_provider",
+            "delete_provider",
+            "check_provider",
+            "add_providerrate",
+            "change_providerrate",
+            "delete_providerrate",
+            "operate_circuittrip",
+            "cancel_providerbatch",
+        }
+    ),
     "knowledge": frozenset({"embed_knowledgebase"}),
     "workflows": frozenset(
         {
@@ -58,7 +86,9 @@ OPERATIONS: dict[str, frozenset[str]] = {
 }
 """What operators do: everything but settings of money."""
 
-MONEY: dict[str, frozenset[str]] = {}
+MONEY: dict[str, frozenset[str]] = {
+    "gateway": frozenset({"add_modelprice", "change_modelprice", "delete_modelprice"}),
+}
 """What finance does beyond reading: the settings of money."""
 
 GROUPS: dict[str, dict[str, frozenset[str]]] = {"operator": OPERATIONS, "finance": MONEY, "read-only": {}}

@@ -6,17 +6,16 @@ import functools
 import time
 import uuid
 
+from django.conf import settings
+
 from agentplatform.llm.tiers import Tier
 from apps.database import release_connection
 from apps.tenants.models import ApiKey, Tenant
 
-CONFIG_SECONDS = 5.0
-"""How old a process's copy of a tenant's settings may be."""
-
 
 def max_model_tier(tenant_id: uuid.UUID) -> Tier | None:
-    """The highest tier of models that the tenant may use, at most CONFIG_SECONDS old; None: all."""
-    return _max_model_tier(tenant_id, int(time.monotonic() / CONFIG_SECONDS))
+    """The highest tier of models that the tenant may use, at most settings.CONFIG_SECONDS old; None: all."""
+    return _max_model_tier(tenant_id, int(time.monotonic() / settings.CONFIG_SECONDS))
 
 
 @functools.lru_cache(maxsize=4096)

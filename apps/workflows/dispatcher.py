@@ -75,6 +75,7 @@ class Dispatcher:
         if not self._lead():
             return
         self._every(POLL_SECONDS, "timers", dispatching.wake_due)
+        self._every(1.0, "batches", dispatching.wake_batched)
         while dispatching.admit() >= dispatching.ADMIT_LIMIT:
             pass
         self._every(1.0, "lost lanes", dispatching.mark_lost_lanes)

@@ -46,6 +46,11 @@ def wake_due() -> int:
     return int(call_function("workflows_wake_due", [SWEEP_LIMIT], ["int"])[0][0])
 
 
+def wake_batched() -> int:
+    """Makes ready the steps whose calls a batch has ended; returns how many."""
+    return int(call_function("workflows_wake_batched", [SWEEP_LIMIT], ["int"])[0][0])
+
+
 def mark_lost_lanes() -> None:
     """Finds again the lanes that lost their mark to a race."""
     call_function("workflows_mark_lost_lanes", [], [])

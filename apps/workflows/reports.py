@@ -72,6 +72,9 @@ class StepReports:
     def text(self, step: ClaimedStep, delta: str) -> None:
         wake.text(str(step.workflow_id), step.key, delta)
 
+    def restart_text(self, step: ClaimedStep) -> None:
+        wake.restart_text(str(step.workflow_id), step.key)
+
     def _report(self, kind: str, **fields: Any) -> None:
         self._waiting.append({"type": kind, "timestamp": time.time(), **fields})
 

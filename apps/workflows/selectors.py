@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
@@ -23,9 +24,6 @@ from apps.tenants.models import Tenant
 from apps.workflows.encoding import state_from_json
 from apps.workflows.models import Event, Heartbeat, Lane, QueueConfig, Step, Workflow, WorkflowDefinition
 
-CONFIG_SECONDS = 5.0
-"""How old a process's copy of a queue's configuration may be."""
-
 
 @functools.lru_cache(maxsize=1024)
 def definition_by_id(definition_id: int) -> Definition:
@@ -37,8 +35,8 @@ def definition_by_id(definition_id: int) -> Definition:
 
 
 def queue_config(name: str) -> QueueConfig:
-    """The queue's configuration, at most CONFIG_SECONDS old."""
-    return _queue_config(name, int(time.monotonic() / CONFIG_SECONDS))
+    """The queue's configuration, at most settings.CONFIG_SECONDS old."""
+    return _queue_config(name, int(time.monotonic() / settings.CONFIG_SECONDS))
 
 
 @functools.lru_cache(maxsize=64)
@@ -132,6 +130,24 @@ def ended_status(workflow_id: uuid.UUID) -> str | None:
 def calls_of(workflow: Workflow) -> QuerySet[Call]:
     """The model calls of the run, in order."""
     return Call.objects.filter(workflow_id=workflow.pk).order_by("started_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answered a step's latest call. `escalated_from` is the tier whose answer was not good enough, or ""."""
+
+    tier: str
+    provider: str
+    model: str
+    escalated_from: str
+
+
+def served_of(workflow: Workflow) -> dict[uuid.UUID, Served]:
+    """By step, for those that a model has answered; one query, which reads no answers."""
+    calls = Call.objects.filter(workflow_id=workflow.pk, status=Call.Status.SETTLED)
+    latest = calls.order_by("step_id", "-ordinal", "-settled_at").distinct("step_id")
+    rows = latest.values_list("step_id", "tier", "provider", "model", "escalated_from")
+    return {step_id: Served(*told) for step_id, *told in rows}
 
 
 LIVE_SECONDS = 20

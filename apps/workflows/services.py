@@ -15,6 +15,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from agentplatform.identifiers import uuid7
+from agentplatform.llm.errors import ModelError
 from agentplatform.llm.tiers import AUTO
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import (
@@ -232,8 +233,11 @@ def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedSt
     if not (spec.max_input_tokens or spec.max_output_tokens):
         return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, None, count, None if count is None else 0)
     models = catalogue()
-    model = None if spec.tier is None else models.settings(spec.tier).model
-    attempt = models.worst_case_usd_micros(spec.tier, spec.max_input_tokens, spec.max_output_tokens)
+    try:
+        model = None if spec.tier is None else models.settings(spec.tier).model
+        attempt = models.worst_case_usd_micros(spec.tier, spec.max_input_tokens, spec.max_output_tokens)
+    except ModelError:  # nobody serves it at the moment, or its price is not known
+        return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, None, count, None)
     worst_case = None if count is None else attempt * count * (spec.max_attempts or queue.max_attempts)
     return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, model, count, worst_case)
 

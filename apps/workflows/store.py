@@ -112,11 +112,7 @@ class DatabaseCallStore:
             give_up_after_seconds=OUTAGE_PATIENCE_SECONDS,
         )
         if not may_be_made:
-            raise CostLimitReached(
-                "max_cost_exceeded",
-                "The worst case of the next call would take the workflow over its max_cost_usd; submit it with more.",
-                transient=False,
-            )
+            raise cost_limit_reached()
 
     def settle(self, settlements: Iterable[Settlement]) -> None:
         settled = list(settlements)
@@ -127,6 +123,15 @@ class DatabaseCallStore:
             what="settlement",
             give_up_after_seconds=OUTAGE_PATIENCE_SECONDS,
         )
+
+
+def cost_limit_reached() -> CostLimitReached:
+    """What a call is refused with that its workflow may not be able to pay for."""
+    return CostLimitReached(
+        "max_cost_exceeded",
+        "The worst case of the next call would take the workflow over its max_cost_usd; submit it with more.",
+        transient=False,
+    )
 
 
 def finish_attempt(

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
+from apps.workflows.batching import batches_advance
 from apps.workflows.dead_letters import dead_letters_file, dead_letters_sweep
 from apps.workflows.hints import FILE_LETTER_TASK, RUN_STEP_TASK
 from apps.workflows.maintenance import purge_expired_records
@@ -30,6 +31,12 @@ def file_dead_letter(letter_id: str, **_: Any) -> None:
 def sweep_dead_letters(**_: Any) -> None:
     """Files the dead letters whose hint was lost."""
     dead_letters_sweep()
+
+
+@shared_task(name="maintenance.advance_batches", ignore_result=True)
+def advance_batches(**_: Any) -> None:
+    """Sends the batches that are due, asks after those at a provider, and settles what has come back."""
+    batches_advance()
 
 
 @shared_task(name="maintenance.purge_expired_records", ignore_result=False)

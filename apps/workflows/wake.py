@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Any
 
 import orjson
 import redis
@@ -30,6 +31,7 @@ class Wake:
         self._pending_workflows: set[str] = set()
         self._pending_ended: set[str] = set()
         self._pending_text: dict[tuple[str, str], list[str]] = {}
+        self._pending_restarts: set[tuple[str, str]] = set()
         self._pending_dispatcher = False
         self._something = threading.Event()
         self._at_once = threading.Event()
@@ -61,6 +63,13 @@ class Wake:
             self._pending_text.setdefault((workflow_id, key), []).append(delta)
         self._signal()
 
+    def restart_text(self, workflow_id: str, key: str) -> None:
+        """What models have answered in the step called `key` is void."""
+        with self._lock:
+            self._pending_text[(workflow_id, key)] = []
+            self._pending_restarts.add((workflow_id, key))
+        self._signal()
+
     def _signal(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             with self._lock:
@@ -82,13 +91,16 @@ class Wake:
                 workflows, self._pending_workflows = self._pending_workflows, set()
                 dispatcher, self._pending_dispatcher = self._pending_dispatcher, False
                 texts, self._pending_text = self._pending_text, {}
+                restarts, self._pending_restarts = self._pending_restarts, set()
             try:
                 pipeline = client.pipeline(transaction=False)
                 if dispatcher:
                     pipeline.publish(DISPATCHER_CHANNEL, "")
                 for (workflow_id, key), deltas in texts.items():
-                    delta = orjson.dumps({"key": key, "text": "".join(deltas)})
-                    pipeline.publish(TOKENS_CHANNEL + workflow_id, delta)
+                    told: dict[str, Any] = {"key": key, "text": "".join(deltas)}
+                    if (workflow_id, key) in restarts:
+                        told["restarts"] = True
+                    pipeline.publish(TOKENS_CHANNEL + workflow_id, orjson.dumps(told))
                 if workflows:
                     pipeline.publish(EVENTS_CHANNEL, ",".join(workflows))
                 if ended:

@@ -22,6 +22,7 @@ from apps.gateway.gate import shared_gate
 from apps.gateway.providers import provider
 from apps.gateway.selectors import catalogue
 from apps.workflows.accounting import accounts
+from apps.workflows.batching import DatabaseBatchLane
 from apps.workflows.heartbeat import WorkerHeartbeat, WorkerIdentity
 from apps.workflows.reports import StepReports
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
@@ -52,7 +53,13 @@ def executor() -> Executor:
 @functools.cache
 def gateway() -> Gateway:
     """The door to models of this process."""
-    return Gateway(catalogue=catalogue, providers=provider, gate=shared_gate(), score=_score)
+    return Gateway(
+        catalogue=catalogue,
+        providers=provider,
+        gate=shared_gate(),
+        score=_score,
+        batch_lane=DatabaseBatchLane(),
+    )
 
 
 def _score(told: RoutingInput) -> Complexity:

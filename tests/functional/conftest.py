@@ -6,12 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.product import Product, running_product
+from tests.product import PROCESSES, Product, running_product
+
+SOON = {
+    "BATCH_MIN_SECONDS": "60",
+    "BATCH_WAIT_SECONDS": "1",
+    "BATCH_POLL_SECONDS": "0.3",
+    "BATCH_LEASE_SECONDS": "3",
+}
+"""Batches are sent after a second, and looked for after three when whoever sent one is gone."""
 
 
 @pytest.fixture(scope="session")
 def _product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with running_product(tmp_path_factory.mktemp("functional")) as product:
+    processes = (*PROCESSES, "beat")
+    with running_product(tmp_path_factory.mktemp("functional"), processes, **SOON) as product:
         yield product
 
 

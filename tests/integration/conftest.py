@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings
 from django.db import connection
 
 from agentplatform.execution.executor import ClaimedStep, FinishReply, Outcome, decide_outcome, identity_of
 from agentplatform.llm.journal import StepJournal
+from apps.circuits import PREFIX as CIRCUITS
 from apps.database import call_function
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
@@ -27,6 +30,16 @@ from apps.workflows.submissions import submission_make
 def tenant(transactional_db: None) -> Tenant:
     """A standard tenant."""
     return tenant_create(name="acme", tier="standard")
+
+
+@pytest.fixture
+def closed() -> Iterator[None]:
+    """All circuits as a new installation has them, before and after."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        keys = f"{CIRCUITS}*"
+        client.delete(*client.scan_iter(keys), "none")
+        yield
+        client.delete(*client.scan_iter(keys), "none")
 
 
 @pytest.fixture

@@ -219,3 +219,13 @@ seeded_fan_out = registry.define(
         result="gather",
     )
 )
+patient_ask = registry.define(
+    Definition(
+        type="patient_ask",
+        title="Patient ask",
+        description="Model calls whose answers may come hours later.",
+        input_schema=ANY_OBJECT,
+        steps=(StepSpec(key="ask", agent="ask", tier=Tier.FAST, tolerates_delay=True),),
+        result="ask",
+    )
+)

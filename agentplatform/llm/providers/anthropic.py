@@ -8,14 +8,14 @@ import httpx2
 from agentplatform.llm.errors import Interrupted, ModelError
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.model import CallContext
-from agentplatform.llm.providers.clients import Client
+from agentplatform.llm.providers.batches import AnthropicBatches
+from agentplatform.llm.providers.clients import CONNECT_TIMEOUT_SECONDS, Client
 from agentplatform.llm.providers.failures import broken_off, failure_of
 from agentplatform.llm.providers.interruption import breaks_off
 from agentplatform.llm.providers.parameters import parameters_of
 from agentplatform.llm.providers.rates import rates_of
-from agentplatform.llm.providers.seen import MAX_NAME_CHARACTERS, Seen, usage_of
+from agentplatform.llm.providers.seen import MAX_NAME_CHARACTERS, Seen, response_of
 
-CONNECT_TIMEOUT_SECONDS = 5.0
 IDLE_TIMEOUT_SECONDS = 60.0
 
 
@@ -44,6 +44,17 @@ class AnthropicModel:
                     context.rates = rates_of(error.response.headers) or context.rates
                 raise failure_of(error, seen) from None
 
+    @property
+    def batches(self) -> AnthropicBatches:
+        """Its Message Batches. Raises ModelError where it has none."""
+        if not isinstance(self._client, anthropic.Anthropic):
+            raise ModelError(
+                "no_batches",
+                f"Provider '{self.provider}' is of a kind that takes no batches.",
+                transient=False,
+            )
+        return AnthropicBatches(self._client, provider=self.provider)
+
     def count_tokens(self, request: ModelRequest, model: str, context: CallContext) -> int | None:
         """How many input tokens the request has; None where the provider does not count. Raises ModelError."""
         if isinstance(self._client, anthropic.AnthropicBedrock):
@@ -67,19 +78,12 @@ class AnthropicModel:
                 seen.note(event)  # type: ignore[arg-type]
                 if context.must_stop:
                     raise _interrupted(context, seen)
-                if context.on_text is not None and event.type == "text":
-                    context.on_text(event.text)
+                if event.type == "text":
+                    context.text(event.text)
             message = stream.get_final_message()
         if message.stop_reason is None:
             raise broken_off(seen)
-        return ModelResponse(
-            content=tuple(block.model_dump(mode="json", exclude_none=True) for block in message.content),
-            stop_reason=message.stop_reason,
-            usage=usage_of(message),
-            model=message.model[:MAX_NAME_CHARACTERS],
-            provider=self.provider,
-            request_id=seen.request_id,
-        )
+        return response_of(message, self.provider, seen.request_id)
 
 
 def _timeout(context: CallContext) -> httpx2.Timeout:

@@ -13,6 +13,7 @@ from agentplatform.llm.catalogue import ProviderKind
 from agentplatform.llm.providers.interruption import make_interruptible
 
 MAX_CONNECTIONS = 1000
+CONNECT_TIMEOUT_SECONDS = 5.0
 
 Client = anthropic.Anthropic | anthropic.AnthropicBedrock | anthropic.AnthropicVertex
 

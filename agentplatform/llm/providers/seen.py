@@ -6,7 +6,7 @@ import math
 
 from anthropic.types import Message, MessageDeltaUsage, RawMessageStreamEvent
 
-from agentplatform.llm.messages import BYTES_PER_TOKEN, ModelRequest, Usage
+from agentplatform.llm.messages import BYTES_PER_TOKEN, ModelRequest, ModelResponse, Usage
 from agentplatform.llm.providers.interruption import RequestInFlight
 
 MAX_NAME_CHARACTERS = 128
@@ -14,9 +14,9 @@ MAX_NAME_CHARACTERS = 128
 
 
 class Seen:
-    """One stream, as far as it has come."""
+    """One stream, as far as it has come; without a request, an exchange that nothing is billed for."""
 
-    def __init__(self, request: ModelRequest, in_flight: RequestInFlight) -> None:
+    def __init__(self, request: ModelRequest | None = None, in_flight: RequestInFlight | None = None) -> None:
         self.request_id = ""
         self._request = request
         self._in_flight = in_flight
@@ -52,7 +52,12 @@ class Seen:
     def usage_of_a_call_given_up(self) -> Usage | None:
         """As `usage_so_far`; before the start, an estimate of the input that was sent: the provider works on it."""
         usage = self.usage_so_far()
-        if usage is None and self._in_flight.sent:
+        if (
+            usage is None
+            and self._request is not None
+            and self._in_flight is not None
+            and self._in_flight.sent
+        ):
             return Usage(input_tokens=math.ceil(len(self._request.canonical) / BYTES_PER_TOKEN))
         return usage
 
@@ -68,4 +73,17 @@ def usage_of(message: Message) -> Usage:
         cache_write_5m_tokens=written - written_1h,
         cache_write_1h_tokens=written_1h,
         cache_read_tokens=usage.cache_read_input_tokens or 0,
+    )
+
+
+def response_of(message: Message, provider: str, request_id: str) -> ModelResponse:
+    """A whole message as a response. One without a stop reason is not whole."""
+    assert message.stop_reason is not None
+    return ModelResponse(
+        content=tuple(block.model_dump(mode="json", exclude_none=True) for block in message.content),
+        stop_reason=message.stop_reason,
+        usage=usage_of(message),
+        model=message.model[:MAX_NAME_CHARACTERS],
+        provider=provider,
+        request_id=request_id,
     )

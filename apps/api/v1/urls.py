@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.api.v1.circuits import CircuitOpenView, CircuitResetView, CircuitsView
 from apps.api.v1.control import WorkflowCancelView, WorkflowPauseView, WorkflowResumeView
 from apps.api.v1.dead_letters import (
     DeadLetterDiscardView,
@@ -17,6 +18,7 @@ from apps.api.v1.feedback import WorkflowFeedbackView
 from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
 from apps.api.v1.operations import WorkflowOperationView
 from apps.api.v1.queues import QueuesView
+from apps.api.v1.routing import RoutingView
 from apps.api.v1.workflows import WorkflowsView, WorkflowView
 
 urlpatterns = [
@@ -32,6 +34,10 @@ urlpatterns = [
     path("documents/", DocumentsView.as_view(), name="documents"),
     path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
     path("queues/", QueuesView.as_view(), name="queues"),
+    path("routing/", RoutingView.as_view(), name="routing"),
+    path("circuits/", CircuitsView.as_view(), name="circuits"),
+    path("circuits/<slug:provider>/<str:model>/open/", CircuitOpenView.as_view(), name="circuit-open"),
+    path("circuits/<slug:provider>/<str:model>/reset/", CircuitResetView.as_view(), name="circuit-reset"),
     path("knowledge/", KnowledgeView.as_view(), name="knowledge"),
     path("knowledge/search/", KnowledgeSearchView.as_view(), name="knowledge-search"),
     path("dead-letters/", DeadLettersView.as_view(), name="dead-letters"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -34,7 +35,7 @@ from apps.api.waiting import WaitingResponse, WaitingView
 from apps.database import OUTAGE_ERRORS, drop_broken_connections, read_within
 from apps.tenants.models import Tenant
 from apps.workflows.models import Feedback, Workflow
-from apps.workflows.selectors import steps_of, workflows_of
+from apps.workflows.selectors import Served, served_of, steps_of, workflows_of
 from apps.workflows.services import (
     IdempotencyConflict,
     StartedWorkflow,
@@ -51,6 +52,36 @@ READ_SECONDS = 1.0
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 
 
+class ServedSerializer(serializers.Serializer):
+    """What answered a step's latest call."""
+
+    tier = serializers.CharField()
+    model = serializers.CharField()
+    escalated_from = serializers.CharField(
+        allow_null=True, help_text="The tier whose answer was not good enough; null for a first answer."
+    )
+
+    def to_representation(self, instance: Served) -> dict[str, Any]:
+        return {
+            "tier": instance.tier,
+            "model": instance.model,
+            "escalated_from": instance.escalated_from or None,
+        }
+
+
+class DegradationSerializer(serializers.Serializer):
+    """Something that was not as asked for."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    step = serializers.CharField(required=False)
+    requested_model = serializers.CharField(required=False, help_text="Where another model has answered.")
+    served_model = serializers.CharField(required=False)
+
+    def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(instance)
+
+
 class StepSerializer(serializers.Serializer):
     """A step of a run."""
 
@@ -58,7 +89,10 @@ class StepSerializer(serializers.Serializer):
     status = serializers.ChoiceField([status.value for status in StepStatus])
     attempts = serializers.IntegerField(source="attempt")
     agent = serializers.CharField()
-    tier = serializers.CharField()
+    tier = serializers.CharField(help_text="As its definition says; auto: chosen for each call.")
+    served_by = ServedSerializer(
+        allow_null=True, help_text="What answered its latest call; null where no model has."
+    )
     waiting_for = serializers.ChoiceField(
         WAIT_CODES, allow_null=True, source="wait.code", default=None, help_text="Why it has not begun."
     )
@@ -101,7 +135,7 @@ class WorkflowSerializer(WorkflowSummarySerializer):
     result = serializers.JSONField(allow_null=True)
     error = serializers.JSONField(allow_null=True)
     coordination_seconds = serializers.FloatField()
-    degradations = serializers.JSONField()
+    degradations = DegradationSerializer(many=True)
     stale = serializers.SerializerMethodField()
     as_of = serializers.SerializerMethodField()
     cache = serializers.SerializerMethodField()
@@ -129,9 +163,10 @@ class WorkflowSerializer(WorkflowSummarySerializer):
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, workflow: Workflow) -> Any:
         steps: list[Any] = list(steps_of(workflow).defer("output", "options"))
-        waits = waits_of(workflow, steps)
+        waits, served = waits_of(workflow, steps), served_of(workflow)
         for step in steps:
             step.wait = waits.get(step.pk)
+            step.served_by = served.get(step.pk)
         return StepSerializer(steps, many=True).data
 
 

@@ -54,16 +54,16 @@ class Person:
 @pytest.fixture
 def somebody(transactional_db: None) -> Callable[..., Person]:
     """A person in one of the groups, or an administrator."""
+    return person_make
 
-    def make(group: str | None = None) -> Person:
-        user = User.objects.create_user(
-            username=group or "admin", password="secret", is_staff=True, is_superuser=group is None
-        )
-        if group is not None:
-            user.groups.add(Group.objects.get(name=group))
-        return Person(user)
 
-    return make
+def person_make(group: str | None = None) -> Person:
+    user = User.objects.create_user(
+        username=group or "admin", password="secret", is_staff=True, is_superuser=group is None
+    )
+    if group is not None:
+        user.groups.add(Group.objects.get(name=group))
+    return Person(user)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from apps.budgets.models import LedgerEntry
-from apps.gateway.models import Call
+from apps.gateway.models import Call, CircuitTrip, ModelPrice, ModelTier, Provider
 from apps.knowledge.models import Document
 from apps.tenants.models import ApiKey, Tenant, TenantTier, User
 from apps.tenants.services import api_key_issue
@@ -26,6 +26,10 @@ READABLE = (
     ApiKey,
     LedgerEntry,
     Call,
+    ModelTier,
+    Provider,
+    ModelPrice,
+    CircuitTrip,
     Document,
     Workflow,
     Step,
@@ -150,9 +154,11 @@ def test_what_an_administrator_changed_by_hand_stays(operator: Person) -> None:
 
 
 def test_operators_have_no_settings_of_money(operator: Person) -> None:
-    """Whatever is in the ledger's room is theirs to read alone."""
+    """Whatever is in the ledger's room is theirs to read alone, and so are prices."""
     permissions = Permission.objects.filter(group__name="operator", content_type__app_label="budgets")
     assert {permission.codename for permission in permissions} == {"view_ledgerentry"}
+    prices = Permission.objects.filter(group__name="operator", codename__endswith="_modelprice")
+    assert {permission.codename for permission in prices} == {"view_modelprice"}
 
 
 def test_a_person_is_added_to_a_group_and_that_is_logged(administrator: Person, operator: Person) -> None:

@@ -14,7 +14,8 @@ from django.urls import reverse
 from django_celery_results.models import TaskResult
 
 from apps.budgets.models import LedgerEntry
-from apps.gateway.models import Call
+from apps.gateway.admin.forms import PRICES
+from apps.gateway.models import Call, CircuitTrip, ModelPrice, ModelTier, Provider, ProviderRate
 from apps.knowledge.models import Document
 from apps.knowledge.services import document_create
 from apps.tenants.models import ApiKey, Tenant, TenantTier, User
@@ -32,6 +33,10 @@ SHOWN = (
     User,
     LedgerEntry,
     Call,
+    ModelTier,
+    Provider,
+    ModelPrice,
+    CircuitTrip,
     Document,
     Workflow,
     Step,
@@ -45,6 +50,7 @@ READ_ONLY = (
     ApiKey,
     LedgerEntry,
     Call,
+    CircuitTrip,
     Document,
     Workflow,
     Step,
@@ -61,6 +67,9 @@ def everything(tenant: Tenant, failed: Workflow) -> None:
     api_key = api_key_issue(name=HOSTILE, tenant=tenant).api_key
     feedback_give(failed, api_key=api_key, rating=Feedback.Rating.DOWN, comment=f"{HOSTILE} " * 20)
     document_create(tenant=tenant, title=HOSTILE, content=f"# {HOSTILE}\n\n" + "long " * 500)
+    ProviderRate.objects.create(provider_id="anthropic", family=HOSTILE, requests_per_minute=1)
+    ModelPrice.objects.create(model=HOSTILE, **dict.fromkeys(PRICES, 1))
+    CircuitTrip.objects.create(circuit=HOSTILE, reason=HOSTILE, open_until="2026-01-01T00:00:00Z")
     TaskResult.objects.create(
         task_id="1", task_name="maintenance.purge", status="SUCCESS", result='{"keys": 3}'
     )
@@ -110,14 +119,17 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "Chunk",
         "Embedding",
         "Allowance",
+        "BatchRequest",
         "DefaultPermission",
         "Event",
         "IdempotencyKey",
         "Lane",
         "Leadership",
+        "ProviderRate",
         "QueuePace",
         "QueuePool",
         "StepAttempt",
+        "TierProvider",
     }
     ours = {
         model.__name__

@@ -43,6 +43,7 @@ def test_an_accepted_submission_says_where_to_watch_it(api: Api) -> None:
         "attempts": 0,
         "agent": "noop",
         "tier": "fast",
+        "served_by": None,
         "waiting_for": "no_worker",
         "waiting_until": None,
         "waiting_reason": "No live worker serves this queue; start one.",

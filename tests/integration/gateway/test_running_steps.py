@@ -37,6 +37,8 @@ class Nobody:
 
     def text(self, step: ClaimedStep, delta: str) -> None: ...
 
+    def restart_text(self, step: ClaimedStep) -> None: ...
+
 
 @pytest.fixture(scope="module")
 def _simulator() -> Iterator[RunningSimulator]:

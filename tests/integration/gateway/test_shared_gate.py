@@ -11,7 +11,7 @@ from django.conf import settings
 
 from agentplatform.execution.circuit import CircuitPolicy, Trip
 from agentplatform.llm.catalogue import RateLimits, Target
-from agentplatform.llm.errors import ModelError
+from agentplatform.llm.errors import Interrupted, ModelError
 from agentplatform.llm.gate import CallReport, Demand, Passage, Refusal
 from agentplatform.llm.messages import Usage
 from agentplatform.llm.model import RateReport
@@ -200,6 +200,31 @@ def test_a_circuit_opens_once_for_all_and_one_probe_closes_it(gates: list[Shared
     gates[2].leave(probe, CallReport(usage=Usage(1, 1)))
     assert heard.events == ["opened by overloaded_error", "closed"]
     assert isinstance(enter(gates[0], failing), Passage)
+
+
+def test_a_probe_that_was_not_made_leaves_the_place_to_the_next(
+    gates: list[SharedGate], heard: Heard
+) -> None:
+    """It says nothing of the provider: neither does the circuit close, nor is it waited for."""
+    failing = target(requests=5)
+    for _ in range(3):
+        passage = enter(gates[0], failing)
+        assert isinstance(passage, Passage)
+        gates[0].leave(passage, CallReport(error=overloaded()))
+    time.sleep(0.35)
+    for _ in range(2):
+        probe = enter(gates[0], failing)
+        assert isinstance(probe, Passage)
+        assert probe.admission.probes
+        cancelled = Interrupted("interrupted", "…", transient=True)
+        gates[0].leave(probe, CallReport(error=cancelled, was_answered=False))
+    assert heard.events == ["opened by overloaded_error"]
+    # The rate is used up by now: who may probe and finds no room gives the place back.
+    refused = enter(gates[1], failing)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "rate_limited"
+    gates[1].leave(probe, CallReport())
+    assert heard.events[-1] == "closed"
 
 
 def test_a_bad_request_opens_nothing(gates: list[SharedGate], heard: Heard) -> None:

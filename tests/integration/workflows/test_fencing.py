@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from agentplatform.execution.executor import Outcome
+from django.db.models.functions import Now
+
+from agentplatform.execution.executor import Outcome, Wait
 from agentplatform.execution.retry import Failure
+from agentplatform.workflows.statuses import WaitingFor
+from apps.workflows.dispatching import wake_due
 from apps.workflows.models import Step, StepAttempt, Workflow
 from apps.workflows.services import workflow_cancel
 from tests.integration.conftest import Hand, expire, recover
@@ -121,6 +125,24 @@ def test_a_failed_step_waits_and_is_tried_again(submit: Submit, hand: Hand) -> N
     if row.status == "waiting":
         assert row.waiting_for == "timer"
         assert row.run_at is not None
+
+
+def test_an_attempt_that_ends_in_a_wait_counts_for_nothing(submit: Submit, hand: Hand) -> None:
+    """However often it waits: the step may still fail as often as its policy says."""
+    submit("one_noop")
+    for attempt in range(1, 6):
+        step = hand.claim_next()
+        assert step.attempt - step.attempts_before == 1
+        assert step.policy.max_attempts == 3
+        wait = Wait(WaitingFor.RATE, 60.0, "rate_limited", "It waits.")
+        assert hand.finish(step, outcome=Outcome(wait=wait)).outcome == "finished"
+        row = Step.objects.get()
+        assert (row.status, row.waiting_for, row.attempt) == ("waiting", "rate", attempt)
+        Step.objects.update(run_at=Now())
+        assert wake_due() == 1
+    assert set(StepAttempt.objects.values_list("outcome", "error_code")) == {("waited", "rate_limited")}
+    hand.finish(hand.claim_next(), {})
+    assert Step.objects.get().status == "succeeded"
 
 
 def test_a_permanent_failure_ends_the_workflow(submit: Submit, hand: Hand) -> None:

@@ -20,12 +20,12 @@ from agentplatform.execution.executor import (
 )
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.execution.running import RunningSteps
-from agentplatform.llm.errors import ModelError
+from agentplatform.llm.errors import CallDeferred, ModelError
 from agentplatform.llm.journal import StepJournal
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import Decision, NodeState, WorkflowState
 from agentplatform.workflows.definition import Definition, StepSpec
-from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
+from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from tests.unit.llm.conftest import Calls, gateway_to
 
 CHAIN = Definition(
@@ -131,6 +131,8 @@ class Reports:
 
     def text(self, step: ClaimedStep, delta: str) -> None:
         raise AssertionError("no model is called here")
+
+    def restart_text(self, step: ClaimedStep) -> None: ...
 
 
 def run(
@@ -246,6 +248,26 @@ def test_what_a_provider_asks_to_wait_is_waited() -> None:
     assert failure_of(error).retry_after_seconds == 40
     _, decision = outcome_of(raises(error))
     assert (decision.step, decision.delay_seconds) == (StepStatus.WAITING, 40)
+
+
+def test_a_deferred_call_gives_the_slot_up_and_is_no_failure() -> None:
+    """The step waits for what the call waits for; a wait past the workflow's end is a failure."""
+    outcome, decision = outcome_of(raises(deferred(seconds=40)))
+    assert outcome.failure is None
+    assert outcome.wait is not None
+    assert (outcome.wait.code, outcome.wait.waiting_for) == ("rate_limited", WaitingFor.RATE)
+    assert (decision.step, decision.waiting_for, decision.delay_seconds) == (
+        StepStatus.WAITING,
+        WaitingFor.RATE,
+        40,
+    )
+    outcome, _ = outcome_of(raises(deferred(seconds=60)))
+    assert outcome.wait is None
+    assert outcome.failure is not None
+
+
+def deferred(seconds: float) -> CallDeferred:
+    return CallDeferred("rate_limited", "It waits.", waiting_for="rate", seconds=seconds)
 
 
 def test_an_agent_that_is_not_installed_is_a_permanent_failure() -> None:

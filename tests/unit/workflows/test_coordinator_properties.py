@@ -19,6 +19,7 @@ from agentplatform.workflows.coordinator import (
     ResumeRequested,
     StepFailed,
     StepSucceeded,
+    StepWaits,
     WorkflowState,
 )
 from agentplatform.workflows.definition import Definition, StepSpec
@@ -28,6 +29,7 @@ from agentplatform.workflows.statuses import (
     STEP_TRANSITIONS,
     WORKFLOW_TRANSITIONS,
     StepStatus,
+    WaitingFor,
     WorkflowStatus,
 )
 
@@ -156,6 +158,14 @@ class Run(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(self.in_status(StepStatus.RUNNING)))
         self.lost[key] = self.lost.get(key, 0) + 1
         self.decide(self.failure(key, LOST, 0.0), key)
+
+    @precondition(has_running)
+    @rule(data=st.data(), waiting_for=st.sampled_from([WaitingFor.RATE, WaitingFor.PROVIDER_BATCH]))
+    def wait(self, data: st.DataObject, waiting_for: WaitingFor) -> None:
+        """An attempt that gives its slot up counts for nothing."""
+        key = data.draw(st.sampled_from(self.in_status(StepStatus.RUNNING)))
+        self.decide(StepWaits(key[0], waiting_for, 5.0), key)
+        self.attempts[key] -= 1
 
     @precondition(lambda self: bool(self.in_status(StepStatus.WAITING)))
     @rule(data=st.data())
