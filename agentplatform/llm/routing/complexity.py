@@ -41,20 +41,14 @@ ORDINARY_OUTPUT = 2_000
 """Only the tokens allowed beyond these make a request more complex."""
 WORDINGS: Mapping[str, str] = {
     "log_words": "its length",
-    "log_numbers": "the numbers in it",
-    "rarity": "rare words",
+    "log_largest_number": "the numbers in it",
+    "stem_comma": "what it enumerates",
+    "stem_symbol": "formal symbols",
     "topic_formal": "formal terms",
     "topic_code": "code",
-    "stem_code": "code",
-    "stem_symbol": "formal symbols",
-    "stem_latex": "formulae",
-    "topic_compute": "something to compute",
-    "topic_constraint": "constraints",
     "topic_condition": "conditions",
     "topic_comparison": "comparisons",
-    "topic_why": "a question for reasons",
     "topic_task": "the work it asks for",
-    "topic_format": "a demanded format",
 }
 
 
@@ -96,13 +90,14 @@ class ComplexityScorer:
         """The complexity of one request. Time does not grow with its length beyond some thousand characters."""
         parts = take_apart(routing_input.text)
         named, row = features_of(parts, self._words)
-        by_rules, most = difficulty_by_rules(parts, named)
+        ruled, most = difficulty_by_rules(parts, named)
+        by_rules = 1 / (1 + math.exp(-ruled))
         form, familiarity = form_of(parts), self._learned.familiarity
         trusted = familiarity.share(row, form)
         value = by_rules
         if trusted > 0:
             standard = familiarity.standard(row[None, :], form)[0]
-            gain = self._learned.linear.blend(self._learned.forest.predict_one(row), standard, form)
+            gain = self._learned.linear.blend(self._learned.forest.predict_one(row), standard, ruled, form)
             quantile = float(np.interp(gain, self._learned.quantiles, self._levels))
             value = trusted * quantile + (1 - trusted) * by_rules
         moved, declared = _declared(routing_input)

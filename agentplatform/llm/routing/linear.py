@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float32]
 PENALTY = 300.0
 ROWS_AS_GOOD = 2_000
 """With so many rows of a form its trees count as much as its linear model; with more, more."""
+RULES_WEIGHT = 0.1
+"""What a unit of the log-odds by rules adds to what the linear model says: little is learned from few rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,12 @@ class Linear:
     intercepts: Floats
     tree_shares: Floats
 
-    def blend(self, said_by_trees: float, standard: Floats, form: Form) -> float:
-        """The gain, from what the trees say and from a standardised row of the form."""
+    def blend(self, said_by_trees: float, standard: Floats, by_rules: float, form: Form) -> float:
+        """The gain, from what the trees say, a standardised row of the form and the log-odds by rules."""
         width = self.coefficients.shape[1]
         linear = float(self.coefficients[form] @ standard[:width] + self.intercepts[form])
         share = float(self.tree_shares[form])
-        return share * said_by_trees + (1 - share) * linear
+        return share * said_by_trees + (1 - share) * (linear + RULES_WEIGHT * by_rules)
 
 
 def learn_linear(

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agentplatform.llm.routing.data import KINDS, SOURCES, DataError, Row, read_training_rows
+from agentplatform.llm.routing.fallback import difficulty_by_rules
 from agentplatform.llm.routing.familiarity import form_of, learn_familiarity
 from agentplatform.llm.routing.learned import SHIPPED, Learned, WordTable, feature_rows
 from agentplatform.llm.routing.linear import learn_linear
@@ -94,12 +95,18 @@ def learn_from_features(rows: Sequence[Row], features: Floats, words: WordTable,
     targets = np.array([(row.weak, row.strong) for row in rows], dtype=np.float32)
     weights = np.array([WEIGHT_OF_KIND.get(row.kind, 1.0) for row in rows], dtype=np.float32)
     forest, unseen = grow(features, targets, weights, GAIN, growth)
-    forms = [form_of(take_apart(row.prompt)) for row in rows]
+    taken_apart = [take_apart(row.prompt) for row in rows]
+    forms = [form_of(parts) for parts in taken_apart]
     familiarity = learn_familiarity(features, forms)
     linear = learn_linear(features, targets @ GAIN, forms, familiarity, len(feature_names()))
+    names = feature_names()
+    by_rules = [
+        difficulty_by_rules(parts, dict(zip(names, row.tolist(), strict=False)))[0]
+        for parts, row in zip(taken_apart, features, strict=True)
+    ]
     gains = [
-        linear.blend(float(said), familiarity.standard(row[None, :], form)[0], form)
-        for said, row, form in zip(unseen, features, forms, strict=True)
+        linear.blend(float(said), familiarity.standard(row[None, :], form)[0], ruled, form)
+        for said, row, ruled, form in zip(unseen, features, by_rules, forms, strict=True)
         if not math.isnan(said)
     ]
     return Learned(
