@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.product import Product, eventually, running_product
+from tests.product import LONG, Product, eventually, running_product
+
+LEASE = {} if LONG else {"LEASE_SECONDS": "6", "LEASE_RENEWAL_SECONDS": "2"}
+"""`make chaos` waits for the leases of every day; `make test` for shorter ones."""
 
 
 @pytest.fixture(scope="session")
 def _product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with running_product(tmp_path_factory.mktemp("chaos")) as product:
+    with running_product(tmp_path_factory.mktemp("chaos"), **LEASE) as product:
         yield product
 
 

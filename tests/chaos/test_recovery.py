@@ -66,7 +66,7 @@ def test_longer_than_a_lease_without_a_database_buys_nothing_twice(product: Prod
     ids = [product.submit("three_asks", {"calls": 2}, priority="standard") for _ in range(10)]
     eventually(lambda: product.calls()["in_flight"] == 5, 20, "no calls in flight")
     product.stack.stop("postgres")
-    time.sleep(30 if LONG else 18)
+    time.sleep(30 if LONG else 9)
     product.stack.start(["postgres"])
     for workflow_id in ids:
         eventually(lambda workflow_id=workflow_id: _ended(product, workflow_id), 120, "a workflow was lost")
