@@ -46,11 +46,8 @@ class SharedCircuits:
 
     def read(self, key: str) -> tuple[Circuit, float]:
         try:
-            with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.get(PREFIX + key)
-                pipeline.time()
-                stored, (seconds, micros) = pipeline.execute()
-            return _circuit(stored), seconds + micros / 1e6
+            (circuit,), now = self.read_all([key])
+            return circuit, now
         except redis.RedisError as error:
             if not self._falls_back:
                 raise

@@ -12,9 +12,6 @@ from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.model import CallContext, Model
 from agentplatform.llm.tiers import Tier
 
-MOST_CALLS = 2
-"""How many calls one request can come to."""
-
 
 class Escalated:
     """Checks every answer, and asks the next tier where it is empty, refused or not of the request's schema.

@@ -30,13 +30,16 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A call may be made: to `target`. `prefix_seen_seconds_ago` is None for a prefix that was not seen lately."""
+    """A call may be made: to `target`. `prefix_seen_seconds_ago` is None for a prefix that was not seen lately.
+
+    `tick` is where its share of the rates was taken; 0 where none was.
+    """
 
     target: Target
     demand: Demand
     admission: Admission
     prefix_seen_seconds_ago: float | None = None
-    slots: tuple[int, ...] = ()
+    tick: int = 0
 
 
 @dataclass(frozen=True, slots=True)

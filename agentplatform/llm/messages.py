@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import orjson
@@ -19,7 +20,7 @@ BYTES_PER_TOKEN = 4
 """How many bytes of UTF-8 make a token, about: for estimates, not for money."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelRequest:
     """One call to a model. `messages` and `tools` have the shape of the Anthropic Messages API.
 
@@ -50,9 +51,12 @@ class ModelRequest:
     escalates: bool = field(default=True, compare=False)
     prompt_cache_ttl: str = field(default="", compare=False)
 
-    @property
+    @cached_property
     def canonical(self) -> bytes:
-        """The request as canonical JSON in UTF-8. What was added to requests later is left out where it is not used."""
+        """The request as canonical JSON in UTF-8. What was added to requests later is left out where it is not used.
+
+        Made once: every layer of the gateway asks for it or for its size.
+        """
         data: dict[str, Any] = {
             "tier": self.tier,
             "messages": self.messages,

@@ -48,8 +48,9 @@ class Routed:
                 requested_model=self._catalogue.settings(selection.wanted).model,
                 served_model=settings.model,
             )
-        sent = replace(request, max_tokens=min(request.max_tokens, settings.max_output_tokens))
-        planned = PlannedCall(sent, place, self._catalogue, selection)
+        if request.max_tokens > settings.max_output_tokens:
+            request = replace(request, max_tokens=settings.max_output_tokens)
+        planned = PlannedCall(request, place, self._catalogue, selection)
         return self._inner.complete(planned, context)
 
     def _select(self, request: ModelRequest, context: CallContext) -> Selection:

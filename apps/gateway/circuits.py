@@ -20,7 +20,8 @@ from apps.gateway.services import trips
 MAX_OPEN_SECONDS = 24 * 3600.0
 """For how long a circuit is opened by hand, at most."""
 
-_POLICY = CircuitPolicy(open_seconds=settings.CIRCUIT_OPEN_SECONDS)
+POLICY = CircuitPolicy(open_seconds=settings.CIRCUIT_OPEN_SECONDS)
+"""When circuits of providers open, and for how long."""
 
 
 class CircuitsAway(Exception):
@@ -87,7 +88,7 @@ def circuit_reset(key: str) -> None:
 
 
 def _breaker() -> CircuitBreaker:
-    return CircuitBreaker(shared_circuits(), _POLICY, trips)
+    return CircuitBreaker(shared_circuits(), POLICY, trips)
 
 
 @contextmanager
@@ -119,7 +120,7 @@ def _state(
         is_enabled=is_enabled,
         phase=circuit.phase(now),
         open_until=datetime.fromtimestamp(circuit.open_until, UTC) if circuit.is_tripped else None,
-        recent_failures=sum(at > now - _POLICY.window_seconds for at in circuit.failed_at),
+        recent_failures=sum(at > now - POLICY.window_seconds for at in circuit.failed_at),
         trips_last_day=trips_last_day,
         last_tripped_at=last_tripped_at,
     )

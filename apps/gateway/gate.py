@@ -30,6 +30,8 @@ from agentplatform.llm.gate import (
 from agentplatform.llm.model import RateReport
 from apps.circuits import PREFIX as CIRCUIT_PREFIX
 from apps.circuits import SharedCircuits
+from apps.gateway.circuits import POLICY
+from apps.gateway.services import trips
 
 RATE_PREFIX = "agentplatform.rate."
 SEEN_PREFIX = "agentplatform.prefix."
@@ -95,7 +97,7 @@ class SharedGate:
                     target = targets[answer[1] - 1]
                     seen = float(answer[3]) if answer[3] else None
                     admission = probes.get(target.circuit, Admission(True))
-                    return Passage(target, demand, admission, seen, (answer[2],))
+                    return Passage(target, demand, admission, seen, answer[2])
                 case b"refused":
                     for circuit in probes:
                         self._breaker.release(circuit)
@@ -143,8 +145,7 @@ class SharedGate:
 
     def _correction(self, passage: Passage, report: CallReport) -> dict[str, Any] | None:
         """What the store is to be told of a call; None when it knows already."""
-        tick = passage.slots[0] if passage.slots else 0
-        usage, demand = report.usage, passage.demand
+        tick, usage, demand = passage.tick, report.usage, passage.demand
         # What comes from the prompt cache does not count.
         used = [1, usage.total_input_tokens - usage.cache_read_tokens, usage.output_tokens]
         less = [0, demand.input_tokens - used[1], demand.output_tokens - used[2]]
@@ -205,7 +206,5 @@ def _blocked_seconds(report: CallReport) -> float:
 @functools.cache
 def shared_gate() -> SharedGate:
     """The gate of this installation."""
-    from apps.gateway.services import trips
-
     client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
-    return SharedGate(client, CircuitPolicy(open_seconds=settings.CIRCUIT_OPEN_SECONDS), trips)
+    return SharedGate(client, POLICY, trips)

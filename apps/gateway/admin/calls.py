@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,11 +25,12 @@ from apps.gateway.models import Call, Provider
 STATUSES = {"started": "info", "settled": "success", "failed": "danger", "unknown": "warning"}
 
 
-class _ValueFilter(DropdownFilter):
+class _ValueFilter(DropdownFilter, ABC):
     """By one of a few values of a field, which is named by `parameter_name`; others are passed over."""
 
+    @abstractmethod
     def values(self) -> list[str]:
-        raise NotImplementedError
+        """What may be chosen."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(value, value) for value in self.values()]

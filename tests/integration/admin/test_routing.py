@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -13,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from agentplatform.identifiers import uuid7
 from apps.gateway.models import Call
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
 from tests.integration.admin.conftest import Person, change_url, list_url
+from tests.integration.calls import call_make
 
 ROUTING = "/admin/gateway/call/routing/"
 
@@ -25,26 +23,6 @@ ROUTING = "/admin/gateway/call/routing/"
 @pytest.fixture
 def tenant(db: None) -> Tenant:
     return tenant_create(name="acme", tier="standard")
-
-
-def call_make(tenant: Tenant, **fields: Any) -> Call:
-    """A settled call of the journal."""
-    told: dict[str, Any] = {
-        "status": "settled",
-        "task_type": "extract_data",
-        "agent": "extracting",
-        "tier": "fast",
-        "provider": "anthropic",
-        "model": "claude-haiku-5-5",
-        "input_tokens": 1_000,
-        "cost_usd_micros": 500_000,
-        "started_at": timezone.now(),
-        **fields,
-    }
-    ids = {name: uuid.uuid4() for name in ("workflow_id", "step_id")}
-    return Call.objects.create(
-        id=uuid7(), tenant=tenant, attempt=1, ordinal=0, request_hash="x", **ids, **told
-    )
 
 
 def test_a_call_says_how_it_was_routed(reader: Person, tenant: Tenant) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -10,15 +9,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy
-from agentplatform.identifiers import uuid7
 from apps.circuits import shared_circuits
 from apps.gateway.circuits import CircuitsAway, circuit_open, circuit_reset
-from apps.gateway.models import Call, CircuitTrip, TierProvider
+from apps.gateway.models import CircuitTrip, TierProvider
 from apps.tenants.models import Tenant
 from apps.tenants.services import api_key_issue
 from apps.workflows.letters import OperatorAction
 from apps.workflows.models import Step, Workflow
 from tests.integration.api.conftest import WORKFLOWS, Api, assert_problem
+from tests.integration.calls import call_make
 from tests.integration.stack.launching import free_ports
 
 ROUTING = "/api/v1/routing/"
@@ -31,25 +30,6 @@ KEY = "anthropic/claude-sonnet-5-5"
 def operator(db: None) -> Api:
     """The API with an operator's key."""
     return Api(api_key_issue(name="operator").plaintext)
-
-
-def call_make(tenant: Tenant, **fields: Any) -> Call:
-    """A settled call of the journal."""
-    told: dict[str, Any] = {
-        "workflow_id": uuid.uuid4(),
-        "step_id": uuid.uuid4(),
-        "ordinal": 0,
-        "status": "settled",
-        "task_type": "extract_data",
-        "agent": "extracting",
-        "tier": "fast",
-        "provider": "anthropic",
-        "model": "claude-haiku-5-5",
-        "input_tokens": 1_000,
-        "cost_usd_micros": 3,
-        **fields,
-    }
-    return Call.objects.create(id=uuid7(), tenant=tenant, attempt=1, request_hash="x", **told)
 
 
 @pytest.mark.parametrize("path", [ROUTING, CIRCUITS])
@@ -70,8 +50,8 @@ def test_a_tenants_key_opens_and_resets_no_circuit(api: Api, closed: None) -> No
 
 def test_routing_is_added_up_by_task_and_tier_and_by_agent(operator: Api, tenant: Tenant) -> None:
     """Shares are of what they say."""
-    call_make(tenant, complexity=0.1, cache_read_tokens=500)
-    call_make(tenant, complexity=0.3)
+    call_make(tenant, complexity=0.1, cache_read_tokens=500, cost_usd_micros=3)
+    call_make(tenant, complexity=0.3, cost_usd_micros=3)
     call_make(tenant, status="failed", provider="second", input_tokens=0, cost_usd_micros=0)
     call_make(tenant, tier="balanced", escalated_from="fast", lane="batch", provider="second")
     report = operator.get(f"{ROUTING}?days=7").json()
