@@ -40,7 +40,10 @@ class LastKnown:
 
     def keep(self, request: Request, workflow_id: uuid.UUID, answer: Mapping[str, Any]) -> None:
         """Keeps what the request is answered with."""
-        document = orjson.dumps({"as_of": timezone.now(), "answer": answer}, default=str)
+        try:
+            document = orjson.dumps({"as_of": timezone.now(), "answer": answer}, default=str)
+        except TypeError:
+            return  # an agent's output may hold an integer of more than 64 bits: that is shown, and not kept
         if len(document) <= MAX_BYTES:
             self._ask("SET", _name(request, workflow_id), document, "EX", KEPT_SECONDS)
 

@@ -11,6 +11,9 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
 MAX_DEPTH = 64
+LARGEST_NUMBER = 2.0**63
+LARGEST_EXACT = 2.0**53
+"""Up to here a float has every whole number."""
 
 
 class StrictJSONParser(BaseParser):
@@ -27,23 +30,27 @@ class StrictJSONParser(BaseParser):
             raise ParseError(f"The body is not valid JSON: {error.msg} at character {error.pos}.") from None
         if not isinstance(document, dict):
             raise ParseError("The body must be a JSON object.")
-        _check(document, 0)
-        return document
+        return kept_exactly(document)
 
 
-def _check(value: Any, depth: int) -> None:
+def kept_exactly(value: Any, depth: int = 0) -> Any:
+    """The value as the database gives it back, digit for digit. Raises ParseError for one that it could not keep.
+
+    jsonb writes a large float out as the whole number of its shortest decimal form, which is another number: so one
+    that is whole becomes an integer first.
+    """
     if depth > MAX_DEPTH:
         raise ParseError(f"The body is nested more than {MAX_DEPTH} levels deep.")
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise ParseError("The body holds the character U+0000, which cannot be stored; leave it out.")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ParseError("The body holds a number that is out of range.")
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            _check(name, depth)
-            _check(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check(inner, depth + 1)
+    if isinstance(value, str) and "\x00" in value:
+        raise ParseError("The body holds the character U+0000, which cannot be stored; leave it out.")
+    if isinstance(value, float):
+        # A number that is a field of the body is that field's to judge, unless it is none.
+        is_free = depth > 1
+        if not abs(value) < (LARGEST_NUMBER if is_free else math.inf):
+            raise ParseError("The body holds a number that is out of range: it has to be within 2^63.")
+        return int(value) if is_free and value.is_integer() and abs(value) > LARGEST_EXACT else value
+    if isinstance(value, dict):
+        return {kept_exactly(name, depth): kept_exactly(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [kept_exactly(inner, depth + 1) for inner in value]
+    return value

@@ -14,6 +14,7 @@ from rest_framework.parsers import BaseParser, MultiPartParser
 from agentplatform.retrieval.chunking import title_of
 from agentplatform.retrieval.pdf import PdfError, pdf_pages
 from apps.api.errors import FieldError, Problem
+from apps.api.parsers import kept_exactly
 from apps.knowledge.models import Document
 
 _TYPE_BY_SUFFIX = {
@@ -69,7 +70,7 @@ def _only(name: str, values: list[str]) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return orjson.loads(text)
+        return kept_exactly(orjson.loads(text), depth=1)
     except orjson.JSONDecodeError as error:
         raise ParseError(f"The field 'metadata' is not valid JSON: {error}.") from None
 

@@ -28,6 +28,8 @@ MALFORMED = {
     "Infinity": b'{"type": "one_noop", "input": {"a": Infinity}}',
     "a number out of range": b'{"type": "one_noop", "input": {"a": 1e999}}',
     "a negative number out of range": b'{"type": "one_noop", "input": {"a": -1e999}}',
+    "an integer beyond 64 bits": b'{"type": "one_noop", "input": {"a": -9223372036854775809}}',
+    "a float that is a longer integer": b'{"type": "one_noop", "input": {"a": 1e300}}',
     "U+0000 in a value": b'{"type": "one_noop", "input": {"a": "\\u0000"}}',
     "U+0000 in a name": b'{"type": "one_noop", "input": {"\\u0000": 1}}',
     "half a surrogate pair": b'{"type": "one_noop", "input": {"a": "\\ud800"}}',
@@ -220,3 +222,14 @@ def test_every_error_in_the_input_is_pointed_at(api: Api, stored: Stored) -> Non
     problem = assert_problem(api.post(WORKFLOWS, body), 422, "invalid-input")
     assert problem["errors"] == [{"pointer": "/input/question", "detail": "must be of type string"}]
     assert not any(stored())
+
+
+@pytest.mark.parametrize(
+    "number", ["2.916787398245897e+16", "9007199254740993", "-9223372036854775808", "0.1"]
+)
+def test_a_number_comes_back_as_it_was_sent(api: Api, number: str) -> None:
+    """Also a large one with an exponent, which the database writes out as a whole number."""
+    body = b'{"type": "one_noop", "input": {}, "metadata": {"a": %s}}' % number.encode()
+    workflow_id = api.send("POST", WORKFLOWS, body).json()["workflow_id"]
+    read = api.get(f"{WORKFLOWS}{workflow_id}/")
+    assert read.json()["metadata"] == {"a": json.loads(number)}
