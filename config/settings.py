@@ -25,6 +25,7 @@ HOME = Path(env("AGENTPLATFORM_HOME", str(BASE_DIR / ".agentplatform")))
 DEBUG = env("DJANGO_DEBUG") == "1"
 # Without one set, sessions end with the process that made them; the stack generates one and keeps it.
 SECRET_KEY = env("DJANGO_SECRET_KEY") or secrets.token_urlsafe(48)
+SECRET_KEY_FALLBACKS = env_list("DJANGO_SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env_list("DJANGO_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("DJANGO_CSRF_TRUSTED_ORIGINS")
 
@@ -44,6 +45,7 @@ INSTALLED_APPS = [
     "django_celery_results",
     "apps.console",
     "apps.tenants",
+    "apps.notifications",
     "apps.budgets",
     "apps.gateway",
     "apps.knowledge",
@@ -197,6 +199,29 @@ BATCH_LEASE_SECONDS = float(env("BATCH_LEASE_SECONDS", "90"))
 ANTHROPIC_API_KEY = env("ANTHROPIC_API_KEY")
 ANTHROPIC_BASE_URL = env("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 SIMULATOR = env("AGENTPLATFORM_SIMULATOR") == "1"
+
+# --- Notices, e-mail and webhooks ----------------------------------------------------------------------------
+# Without a host no mail is sent, and each delivery says so.
+EMAIL_HOST = env("EMAIL_HOST")
+EMAIL_PORT = int(env("EMAIL_PORT", "25"))
+EMAIL_HOST_USER = env("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env("EMAIL_USE_TLS") == "1"
+EMAIL_USE_SSL = env("EMAIL_USE_SSL") == "1"
+EMAIL_TIMEOUT = float(env("EMAIL_TIMEOUT_SECONDS", "10"))
+DEFAULT_FROM_EMAIL = env("EMAIL_FROM", "agentplatform@localhost")
+OPERATOR_EMAILS = env_list("OPERATOR_EMAILS")
+# Private addresses that webhooks may be sent to all the same, as CIDRs.
+WEBHOOK_ALLOWED_NETWORKS = env_list("WEBHOOK_ALLOWED_NETWORKS")
+WEBHOOK_TIMEOUT_SECONDS = float(env("WEBHOOK_TIMEOUT_SECONDS", "10"))
+# The ceiling of the first delay before a delivery is tried again; it doubles from attempt to attempt.
+DELIVERY_RETRY_SECONDS = float(env("DELIVERY_RETRY_SECONDS", "5"))
+# How many attempts one process makes at the same time.
+DELIVERY_SLOTS = int(env("DELIVERY_SLOTS", "16"))
+# An endpoint that has failed for so long is disabled.
+WEBHOOK_DISABLE_AFTER_SECONDS = float(env("WEBHOOK_DISABLE_AFTER_SECONDS", str(5 * 24 * 3600)))
+# For how long notices and ended deliveries are kept.
+NOTIFICATION_RETENTION_DAYS = int(env("NOTIFICATION_RETENTION_DAYS", "30"))
 
 LOGGING = {
     "version": 1,

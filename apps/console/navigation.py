@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+
+badges: dict[str, Callable[[], int]] = {}
+"""What is counted beside an item of the sidebar, by app and model, such as `notifications_notice`; 0 shows nothing."""
 
 
 def stylesheet(request: HttpRequest) -> str:
@@ -55,6 +59,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Prices", "sell", "gateway", "modelprice"),
             ("Ledger", "receipt_long", "budgets", "ledgerentry"),
         ),
+        _group(
+            request,
+            "Notifications",
+            ("Notices", "notifications", "notifications", "notice"),
+            ("Webhook endpoints", "webhook", "notifications", "endpoint"),
+            ("E-mail recipients", "contact_mail", "notifications", "recipient"),
+            ("Deliveries", "outgoing_mail", "notifications", "delivery"),
+        ),
         _system(request),
     ]
 
@@ -79,8 +91,13 @@ def _system(request: HttpRequest) -> dict[str, Any]:
 
 def _group(request: HttpRequest, title: str, *items: tuple[str, ...]) -> dict[str, Any]:
     """Each item is a title, an icon, an app and a model, and the page if it is not the model's list."""
-    shown = [
-        {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_{(*page, 'changelist')[0]}")}
+    shown: list[dict[str, Any]] = [
+        {
+            "title": name,
+            "icon": icon,
+            "link": reverse(f"admin:{app}_{model}_{(*page, 'changelist')[0]}"),
+            "badge": 0 if page else _badge(app, model),
+        }
         for name, icon, app, model, *page in items
         if request.user.has_perm(f"{app}.view_{model}") or request.user.has_perm(f"{app}.change_{model}")
     ]
@@ -92,3 +109,8 @@ def _group(request: HttpRequest, title: str, *items: tuple[str, ...]) -> dict[st
         "title": title,
         "items": [{**item, "active": item["link"] == nearest} for item in shown],
     }
+
+
+def _badge(app: str, model: str) -> int:
+    count = badges.get(f"{app}_{model}")
+    return count() if count else 0

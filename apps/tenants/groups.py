@@ -9,6 +9,7 @@ from apps.tenants.models import DefaultPermission
 READABLE: dict[str, frozenset[str]] = {
     "admin": frozenset({"logentry"}),
     "tenants": frozenset({"tenant", "tenanttier", "apikey"}),
+    "notifications": frozenset({"notice", "endpoint", "recipient", "delivery"}),
     "budgets": frozenset({"ledgerentry"}),
     "gateway": frozenset(
         {
@@ -70,6 +71,19 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "delete_providerrate",
             "operate_circuittrip",
             "cancel_providerbatch",
+        }
+    ),
+    "notifications": frozenset(
+        {
+            "acknowledge_notice",
+            "add_endpoint",
+            "change_endpoint",
+            "delete_endpoint",
+            "operate_endpoint",
+            "add_recipient",
+            "change_recipient",
+            "delete_recipient",
+            "redeliver_delivery",
         }
     ),
     "knowledge": frozenset({"embed_knowledgebase"}),

@@ -121,6 +121,7 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "Allowance",
         "BatchRequest",
         "DefaultPermission",
+        "DeliveryAttempt",
         "Event",
         "IdempotencyKey",
         "Lane",

@@ -1,0 +1,20 @@
+"""What there is to be told of: the events that an endpoint may ask for, and the codes of notices."""
+
+from __future__ import annotations
+
+WORKFLOW_FINISHED = "workflow.finished"
+ENDPOINT_DISABLED = "webhook.endpoint_disabled"
+DEAD_LETTER_GROUP_OPENED = "dead_letter.group_opened"
+PING = "ping"
+"""Sent to one endpoint when somebody tests it; nobody subscribes to it."""
+
+EVENT_TYPES: dict[str, str] = {
+    WORKFLOW_FINISHED: "A workflow has ended, in whatever status.",
+    "workflow.held": "A workflow waits for budget.",
+    "workflow.resumed": "A workflow that was held goes on.",
+    "budget.threshold": "A budget has passed one of its thresholds.",
+    "budget.velocity": "Money is spent at a pace that implies an overage.",
+    DEAD_LETTER_GROUP_OPENED: "Steps give up in a way that is new, or that comes again.",
+    ENDPOINT_DISABLED: "An endpoint has failed for so long that nothing is sent to it any more.",
+}
+"""By name, in a sentence. A notice may have another code; an endpoint without a list of events is sent all."""

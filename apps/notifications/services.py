@@ -1,0 +1,146 @@
+"""Writes of notices. PostgreSQL is the outbox: a notice and its deliveries are stored in one transaction."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.notifications.hints import send_delivery_hints
+from apps.notifications.models import Audience, Delivery, Endpoint, Notice, Recipient, Severity
+from apps.tenants.models import User
+
+NO_MAIL_SERVER = "No mail is sent: EMAIL_HOST is not set."
+OPERATORS_MIN_SEVERITY = Severity.WARNING
+"""Below this nothing is sent to OPERATOR_EMAILS; a recipient in the admin chooses."""
+
+_SEVERITIES: list[str] = Severity.values
+
+
+def notify(
+    *,
+    code: str,
+    severity: str,
+    title: str,
+    message: str,
+    audience: str,
+    tenant_id: uuid.UUID | None = None,
+    data: Mapping[str, Any] | None = None,
+    dedup_key: str | None = None,
+) -> Notice | None:
+    """Tells a tenant, the operators or both; None when a notice of that `dedup_key` was made before.
+
+    The notice is stored with its deliveries in one transaction, the caller's own if there is one, and goes out after
+    the commit. `code` names the event, such as `budget.threshold`. `data` and texts hold ids and numbers, never
+    anything of a prompt or output. Raises ValueError for a severity or audience that is none, and for a tenant's
+    notice without a tenant.
+    """
+    if severity not in Severity.values or audience not in Audience.values:
+        raise ValueError(f"there is no severity '{severity}' or no audience '{audience}'")
+    if audience != Audience.OPERATORS and tenant_id is None:
+        raise ValueError("a notice for a tenant needs tenant_id")
+    notice = Notice(
+        tenant_id=tenant_id,
+        audience=audience,
+        code=code,
+        severity=severity,
+        title=title[:200],
+        message=message,
+        data=dict(data or {}),
+        dedup_key=dedup_key,
+    )
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                notice.save(force_insert=True)
+        except IntegrityError:
+            if dedup_key is None:
+                raise
+            return None
+        notice.refresh_from_db(fields=["created_at"])
+        deliveries = Delivery.objects.bulk_create([*_webhooks(notice), *_emails(notice)])
+        due = [one.pk for one in deliveries if one.status == Delivery.Status.PENDING]
+        transaction.on_commit(partial(send_delivery_hints, due))
+    return notice
+
+
+def notices_acknowledge(notice_ids: Sequence[uuid.UUID], user: User) -> list[Notice]:
+    """Marks notices as seen by operators; returns those that were not before."""
+    with transaction.atomic():
+        unread = Notice.objects.filter(pk__in=notice_ids, acknowledged_at=None)
+        found = list(unread.select_for_update(no_key=True))
+        Notice.objects.filter(pk__in=[notice.pk for notice in found]).update(
+            acknowledged_at=Now(), acknowledged_by=user
+        )
+    return found
+
+
+def _webhooks(notice: Notice) -> list[Delivery]:
+    endpoints = Endpoint.objects.filter(_of_audience(notice), is_enabled=True)
+    wanted = endpoints.filter(Q(events=[]) | Q(events__contains=[notice.code]))
+    return [
+        Delivery(
+            tenant_id=endpoint.tenant_id,
+            notice=notice,
+            endpoint=endpoint,
+            channel=Delivery.Channel.WEBHOOK,
+            event_type=notice.code,
+            event_id=notice.pk,
+            data=_event_data(notice),
+        )
+        for endpoint in wanted
+    ]
+
+
+def _emails(notice: Notice) -> list[Delivery]:
+    rank = _SEVERITIES.index(notice.severity)
+    recipients = Recipient.objects.filter(
+        _of_audience(notice), is_enabled=True, min_severity__in=_SEVERITIES[: rank + 1]
+    ).filter(Q(events=[]) | Q(events__contains=[notice.code]))
+    addresses = [(recipient.tenant_id, recipient.email) for recipient in recipients]
+    if notice.audience != Audience.TENANT and rank >= _SEVERITIES.index(OPERATORS_MIN_SEVERITY):
+        known = {email.lower() for tenant_id, email in addresses if tenant_id is None}
+        addresses += [(None, email) for email in settings.OPERATOR_EMAILS if email.lower() not in known]
+    return [_email(notice, tenant_id, email) for tenant_id, email in addresses]
+
+
+def _email(notice: Notice, tenant_id: uuid.UUID | None, email: str) -> Delivery:
+    delivery = Delivery(
+        tenant_id=tenant_id,
+        notice=notice,
+        channel=Delivery.Channel.EMAIL,
+        email=email,
+        event_type=notice.code,
+        event_id=notice.pk,
+    )
+    if not settings.EMAIL_HOST:
+        delivery.status = Delivery.Status.SKIPPED
+        delivery.reason = NO_MAIL_SERVER
+        delivery.finished_at = notice.created_at
+    return delivery
+
+
+def _of_audience(notice: Notice) -> Q:
+    """What belongs to those whom the notice is for: the tenant's, the operators', or both."""
+    owners: Sequence[Q] = (
+        *([Q(tenant_id=notice.tenant_id)] if notice.audience != Audience.OPERATORS else []),
+        *([Q(tenant=None)] if notice.audience != Audience.TENANT else []),
+    )
+    return owners[0] if len(owners) == 1 else owners[0] | owners[1]
+
+
+def _event_data(notice: Notice) -> dict[str, Any]:
+    return {
+        **notice.data,
+        "notice_id": str(notice.pk),
+        "tenant_id": None if notice.tenant_id is None else str(notice.tenant_id),
+        "severity": notice.severity,
+        "title": notice.title,
+        "message": notice.message,
+    }
