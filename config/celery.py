@@ -65,6 +65,16 @@ app.conf.update(
             "schedule": 1.0,
             "options": {"expires": 1.0},
         },
+        "watch-budgets": {
+            "task": "maintenance.watch_budgets",
+            "schedule": 1.0,
+            "options": {"expires": 1.0},
+        },
+        "give-back-slices": {
+            "task": "maintenance.give_back_slices",
+            "schedule": 20.0,
+            "options": {"expires": 20.0},
+        },
         # For hints of dead letters that were lost.
         "sweep-dead-letters": {
             "task": "workflows.sweep_dead_letters",

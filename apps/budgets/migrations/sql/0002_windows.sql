@@ -163,6 +163,7 @@ CREATE TRIGGER budgets_tenant_tier_changed AFTER UPDATE OF tier_id ON tenants_te
 -- A budget that begins to count anew gets new windows: another subject, another time zone, or switched on again.
 CREATE FUNCTION budgets_begin_generation() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    NEW.generation := OLD.generation;
     IF (OLD.scope, OLD.tier_id, OLD.tenant_id, OLD.api_key_id, OLD.task_type, OLD.time_zone)
        IS DISTINCT FROM (NEW.scope, NEW.tier_id, NEW.tenant_id, NEW.api_key_id, NEW.task_type, NEW.time_zone)
        OR NEW.is_enabled AND NOT OLD.is_enabled THEN

@@ -115,7 +115,8 @@ BEGIN
     IF p_directly OR v_room.is_low OR v_usd < p_usd OR v_tokens < p_tokens THEN
         UPDATE budgets_budgetwindow SET
             reserved_usd_micros = reserved_usd_micros + p_usd, reserved_tokens = reserved_tokens + p_tokens,
-            refused_usd_micros = NULL, refused_tokens = NULL
+            refused_usd_micros = CASE WHEN refused_usd_micros > p_usd THEN refused_usd_micros END,
+            refused_tokens = CASE WHEN refused_usd_micros > p_usd THEN refused_tokens END
         WHERE id = ANY (p_set.windows);
         RETURN;
     END IF;

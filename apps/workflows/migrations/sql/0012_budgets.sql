@@ -96,6 +96,7 @@ END $$;
 CREATE FUNCTION workflows_give_up_calls(p_calls uuid[], p_code text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_workflow record;
+    v_cost bigint;
 BEGIN
     PERFORM 1 FROM workflows_workflow WHERE id IN (
         SELECT workflow_id FROM gateway_call WHERE id = ANY (p_calls)) ORDER BY id FOR NO KEY UPDATE;
@@ -103,8 +104,8 @@ BEGIN
     FOR v_workflow IN
         SELECT workflow_id AS id, array_agg(id) AS calls FROM gateway_call WHERE id = ANY (p_calls) GROUP BY 1
     LOOP
-        UPDATE workflows_workflow SET cost_usd_micros = cost_usd_micros + given_up.cost
-        FROM gateway_give_up_calls(v_workflow.calls, p_code) AS given_up(cost) WHERE id = v_workflow.id;
+        v_cost := gateway_give_up_calls(v_workflow.calls, p_code);
+        UPDATE workflows_workflow SET cost_usd_micros = cost_usd_micros + v_cost WHERE id = v_workflow.id;
     END LOOP;
 END $$;
 
