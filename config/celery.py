@@ -75,6 +75,12 @@ app.conf.update(
             "schedule": 20.0,
             "options": {"expires": 20.0},
         },
+        # For webhooks of workflows that have ended, retries, and hints that were lost.
+        "sweep-deliveries": {
+            "task": "maintenance.sweep_deliveries",
+            "schedule": 1.0,
+            "options": {"expires": 1.0},
+        },
         # For hints of dead letters that were lost.
         "sweep-dead-letters": {
             "task": "workflows.sweep_dead_letters",

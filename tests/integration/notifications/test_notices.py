@@ -15,12 +15,6 @@ from apps.tenants.models import Tenant, User
 from apps.tenants.services import tenant_create
 
 
-@pytest.fixture
-def tenant(db: None) -> Tenant:
-    """A standard tenant, gone with the test's transaction."""
-    return tenant_create(name="acme", tier="standard")
-
-
 def tell(tenant: Tenant | None = None, **fields: Any) -> Notice | None:
     """A notice with what a test does not care about."""
     told = {
