@@ -10,8 +10,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make requirements" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval bench-routing train-router \
-	requirements clean
+.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval bench-routing bench-projection \
+	train-router requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-retrieval: setup-dev ## measure how well the knowledge base is searched
 
 bench-routing: setup-dev ## measure how well requests are sent to the tier they need (DATA=folder of public rows)
 	@$(BIN)/python -m tests.benchmarks.routing "$(DATA)"
+
+bench-projection: setup-dev ## measure how far off the projection of days and months is
+	@$(BIN)/python -m tests.benchmarks.projection
 
 train-router: setup-dev ## learn anew how complex a request is (DATA=folder of public rows)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m agentplatform.llm.routing.training "$(DATA)"

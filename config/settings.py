@@ -164,6 +164,7 @@ SPECTACULAR_SETTINGS = {
         "StepStatus": [status.value for status in StepStatus],
         "UnfinishedStatus": [status.value for status in WorkflowStatus if not status.is_terminal],
         "DeadLetterStatus": ["open", "requeued", "discarded"],
+        "DeliveryStatus": ["pending", "delivered", "failed", "skipped"],
     },
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django import forms
@@ -14,6 +14,18 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
 CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret just made, and what is said about it on the one page that shows it."""
+
+    title: str
+    name: str
+    owner: str
+    note: str
+    plaintext: str
+    back_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +69,12 @@ def operation_page(page: ModelAdmin[Any], request: HttpRequest, operation: Opera
         "media": operation.form.media if operation.form else "",
     }
     return TemplateResponse(request, "console/operation.html", context)
+
+
+def secret_page(page: ModelAdmin[Any], request: HttpRequest, secret: Secret) -> TemplateResponse:
+    """The page that shows a secret once, as the answer to the POST itself.
+
+    Behind a redirect it would have to be kept somewhere meanwhile.
+    """
+    context = {**page.admin_site.each_context(request), "opts": page.opts, **asdict(secret)}
+    return TemplateResponse(request, "console/secret.html", context)

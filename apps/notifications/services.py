@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.notifications.hints import send_delivery_hints
@@ -19,6 +20,9 @@ from apps.tenants.models import User
 NO_MAIL_SERVER = "No mail is sent: EMAIL_HOST is not set."
 OPERATORS_MIN_SEVERITY = Severity.WARNING
 """Below this nothing is sent to OPERATOR_EMAILS; a recipient in the admin chooses."""
+
+MAX_PURGED = 20_000
+"""How many rows of a kind are deleted at a time."""
 
 _SEVERITIES: list[str] = Severity.values
 
@@ -79,6 +83,23 @@ def notices_acknowledge(notice_ids: Sequence[uuid.UUID], user: User) -> list[Not
             acknowledged_at=Now(), acknowledged_by=user
         )
     return found
+
+
+def notifications_purge() -> dict[str, int]:
+    """Deletes notices, and deliveries that ended, once they are as old as is kept; returns how many of each."""
+    kept = timedelta(days=settings.NOTIFICATION_RETENTION_DAYS)
+    deliveries = Delivery.objects.filter(finished_at__lt=Now() - kept)
+    notices = Notice.objects.filter(created_at__lt=Now() - kept)
+    # What is still under way keeps its notice.
+    notices = notices.exclude(deliveries__status=Delivery.Status.PENDING)
+    return {"deliveries": _delete_some(deliveries), "notices": _delete_some(notices)}
+
+
+def _delete_some(rows: QuerySet[Any]) -> int:
+    """Deletes no more than is quick; the rest goes the next times."""
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:MAX_PURGED])
+    _, counts = rows.model.objects.filter(pk__in=ids).delete()
+    return int(counts.get(rows.model._meta.label, 0))
 
 
 def _webhooks(notice: Notice) -> list[Delivery]:

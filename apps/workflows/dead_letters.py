@@ -18,8 +18,9 @@ from agentplatform.workflows.coordinator import IllegalEvent
 from agentplatform.workflows.definition import INPUT, Definition, list_at
 from agentplatform.workflows.json_changes import changes_between
 from agentplatform.workflows.requeueing import decide_requeue
-from apps.database import call_function, to_jsonb
+from apps.database import call_function, release_connection, to_jsonb
 from apps.workflows.encoding import requeue_to_json
+from apps.workflows.letter_notices import operators_tell, tenants_tell
 from apps.workflows.letters import DeadLetter, OperatorAction
 from apps.workflows.models import Step, Workflow
 from apps.workflows.operations import Actor, action_end, action_record
@@ -138,8 +139,18 @@ def dead_letters_discard(
 
 
 def dead_letters_file(letter_ids: Sequence[uuid.UUID]) -> int:
-    """Counts letters in their groups, each once, and tells of groups that are new or come again; returns of how many."""
-    groups = call_function("workflows_file_letters", [list(letter_ids)], ["uuid[]"])
+    """Counts letters in their groups, each once, and tells of groups that are new or come again; returns of how many.
+
+    Their tenants are told of their own. The notices go with the count: neither is there without the other.
+    """
+    try:
+        with transaction.atomic():
+            groups = call_function("workflows_file_letters", [list(letter_ids)], ["uuid[]"])
+            for fingerprint, letters, sample in groups:
+                operators_tell(fingerprint, letters, sample)
+            tenants_tell(letter_ids)
+    finally:
+        release_connection()
     for fingerprint, letters, sample in groups:
         logger.warning(
             "dead letters of fingerprint %s: %d so far, the latest is %s", fingerprint, letters, sample

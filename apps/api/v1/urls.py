@@ -19,6 +19,15 @@ from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
 from apps.api.v1.operations import WorkflowOperationView
 from apps.api.v1.queues import QueuesView
 from apps.api.v1.routing import RoutingView
+from apps.api.v1.webhooks import (
+    NoticesView,
+    WebhookDeliveriesView,
+    WebhookRedeliverView,
+    WebhookSecretView,
+    WebhooksView,
+    WebhookTestView,
+    WebhookView,
+)
 from apps.api.v1.workflows import WorkflowsView, WorkflowView
 
 urlpatterns = [
@@ -45,5 +54,18 @@ urlpatterns = [
     path("dead-letters/requeue/", DeadLetterRequeueView.as_view(), name="dead-letters-requeue"),
     path("dead-letters/discard/", DeadLetterDiscardView.as_view(), name="dead-letters-discard"),
     path("dead-letters/<uuid:letter_id>/", DeadLetterView.as_view(), name="dead-letter"),
+    path("webhooks/", WebhooksView.as_view(), name="webhooks"),
+    path("webhooks/<uuid:webhook_id>/", WebhookView.as_view(), name="webhook"),
+    path("webhooks/<uuid:webhook_id>/rotate-secret/", WebhookSecretView.as_view(), name="webhook-secret"),
+    path("webhooks/<uuid:webhook_id>/test/", WebhookTestView.as_view(), name="webhook-test"),
+    path(
+        "webhooks/<uuid:webhook_id>/deliveries/", WebhookDeliveriesView.as_view(), name="webhook-deliveries"
+    ),
+    path(
+        "webhooks/deliveries/<uuid:delivery_id>/redeliver/",
+        WebhookRedeliverView.as_view(),
+        name="webhook-redeliver",
+    ),
+    path("notices/", NoticesView.as_view(), name="notices"),
     path("operations/workflows/<str:verb>/", WorkflowOperationView.as_view(), name="workflow-operation"),
 ]

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from apps.console.display import NOTHING, json_block, link, moment, seconds, status_label
 from apps.console.filters import IdDayFilter
+from apps.console.operations import Operation, is_confirmed, operation_page, selection
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
+from apps.notifications.endpoints import NotRedeliverable, delivery_redeliver
 from apps.notifications.models import Delivery
 
 STATUSES = {"pending": "info", "delivered": "success", "failed": "danger", "skipped": ""}
@@ -70,6 +73,8 @@ class DeliveryAdmin(ReadOnlyAdmin):
     search_help_text = "Event, e-mail address, or the id of a delivery, event, notice or endpoint"
     ordering = ("-id",)
     sortable_by = ()
+    actions = ("redeliver_selected",)
+    actions_detail = ("redeliver",)
     fields = (
         "created_at",
         "event_type",
@@ -122,3 +127,39 @@ class DeliveryAdmin(ReadOnlyAdmin):
         if delivery.notice_id is None:
             return NOTHING
         return link(str(delivery.notice_id), "notifications_notice_change", delivery.notice_id)
+
+    # --- Making it again -----------------------------------------------------------------------------------
+
+    def has_redeliver_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "redeliver_delivery")
+
+    @action(description="Redeliver", url_path="redeliver", permissions=["redeliver"], icon="replay")
+    def redeliver(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        delivery = self.find(request, object_id)
+        return self._redeliver(request, [delivery], self.detail_url(delivery), [])
+
+    @action(description="Redeliver", permissions=["redeliver"])
+    def redeliver_selected(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse:
+        return self._redeliver(request, list(queryset), request.get_full_path(), selection(request, queryset))
+
+    def _redeliver(
+        self, request: HttpRequest, deliveries: list[Delivery], back: str, hidden: list[tuple[str, str]]
+    ) -> HttpResponse:
+        if is_confirmed(request):
+            for delivery in deliveries:
+                try:
+                    with transaction.atomic():
+                        delivery_redeliver(delivery)
+                        self.record(request, delivery, f"Redelivered: was {delivery.status}")
+                except NotRedeliverable as error:
+                    messages.error(request, f"{delivery}: not redelivered. {error}")
+            return HttpResponseRedirect(back)
+        operation = Operation(
+            title=f"Redeliver {len(deliveries)} events?" if len(deliveries) > 1 else "Redeliver this event?",
+            explanation="It is sent at once, with as many attempts as a new one and the same id.",
+            submit="Redeliver",
+            back_url=back,
+            objects=[f"{one}, {one.status}" for one in deliveries],
+            hidden=hidden,
+        )
+        return operation_page(self, request, operation)

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django import forms
 from django.contrib import admin
-from django.contrib.postgres.forms import SimpleArrayField
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from apps.console.display import status_label
 from apps.console.pages import ConsoleAdmin
+from apps.notifications.admin.forms import RecipientForm
 from apps.notifications.admin.notices import SEVERITIES
-from apps.notifications.event_types import EVENT_TYPES
 from apps.notifications.models import Recipient
-
-
-def events_field(**options: Any) -> SimpleArrayField:
-    """Codes of events, typed with commas between them."""
-    return SimpleArrayField(
-        forms.CharField(max_length=64),
-        required=False,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=f"Separated by commas; empty: all. Known are {', '.join(EVENT_TYPES)}.",
-        **options,
-    )
-
-
-class RecipientForm(forms.ModelForm):
-    events = events_field()
 
 
 @admin.register(Recipient)

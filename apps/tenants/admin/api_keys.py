@@ -12,7 +12,6 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
@@ -20,7 +19,15 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from apps.console.display import code, label, link, moment, status_label
-from apps.console.operations import Operation, confirmed_data, is_confirmed, operation_page, selection
+from apps.console.operations import (
+    Operation,
+    Secret,
+    confirmed_data,
+    is_confirmed,
+    operation_page,
+    secret_page,
+    selection,
+)
 from apps.console.pages import ReadOnlyAdmin, uuid_of
 from apps.tenants.admin.forms import GRACE, IssueKeyForm, RotateKeyForm
 from apps.tenants.models import ApiKey, Tenant
@@ -185,16 +192,15 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return operation_page(self, request, operation)
 
     def _show_once(self, request: HttpRequest, api_key: ApiKey, plaintext: str) -> HttpResponse:
-        # In the response to the POST itself: behind a redirect it would have to be kept somewhere meanwhile.
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "The new API key",
-            "api_key": api_key,
-            "plaintext": plaintext,
-            "key_url": self.detail_url(api_key),
-        }
-        return TemplateResponse(request, "console/secret.html", context)
+        secret = Secret(
+            title="The new API key",
+            name=api_key.name,
+            owner=_owner(api_key.tenant),
+            note="Only its hash is kept.",
+            plaintext=plaintext,
+            back_url=self.detail_url(api_key),
+        )
+        return secret_page(self, request, secret)
 
     def _issued_before(self, request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
         messages.warning(

@@ -42,7 +42,7 @@ class Person:
         assert response.status_code == 200, (url, response.status_code)
         return response.content.decode()
 
-    def post(self, url: str, **fields: Any) -> Any:
+    def post(self, url: str, /, **fields: Any) -> Any:
         return self.client.post(url, fields)
 
     def confirm(self, url: str, **fields: Any) -> Any:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from apps.budgets.models import LedgerEntry
 from apps.gateway.models import Call, CircuitTrip, ModelPrice, ModelTier, Provider
 from apps.knowledge.models import Document
+from apps.notifications.models import Delivery, Endpoint, Notice, Recipient
 from apps.tenants.models import ApiKey, Tenant, TenantTier, User
 from apps.tenants.services import api_key_issue
 from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
@@ -39,6 +40,10 @@ READABLE = (
     DeadLetter,
     DeadLetterGroup,
     OperatorAction,
+    Notice,
+    Endpoint,
+    Recipient,
+    Delivery,
 )
 
 

@@ -18,6 +18,9 @@ from apps.gateway.admin.forms import PRICES
 from apps.gateway.models import Call, CircuitTrip, ModelPrice, ModelTier, Provider, ProviderRate
 from apps.knowledge.models import Document
 from apps.knowledge.services import document_create
+from apps.notifications.endpoints import endpoint_create
+from apps.notifications.models import Delivery, Endpoint, Notice, Recipient
+from apps.notifications.services import notify
 from apps.tenants.models import ApiKey, Tenant, TenantTier, User
 from apps.tenants.services import api_key_issue, tenant_create
 from apps.workflows.heartbeat import heartbeat_write
@@ -45,6 +48,10 @@ SHOWN = (
     QueueConfig,
     Heartbeat,
     TaskResult,
+    Notice,
+    Endpoint,
+    Recipient,
+    Delivery,
 )
 READ_ONLY = (
     ApiKey,
@@ -58,6 +65,8 @@ READ_ONLY = (
     WorkflowDefinition,
     Heartbeat,
     TaskResult,
+    Notice,
+    Delivery,
 )
 
 
@@ -70,6 +79,10 @@ def everything(tenant: Tenant, failed: Workflow) -> None:
     ProviderRate.objects.create(provider_id="anthropic", family=HOSTILE, requests_per_minute=1)
     ModelPrice.objects.create(model=HOSTILE, **dict.fromkeys(PRICES, 1))
     CircuitTrip.objects.create(circuit=HOSTILE, reason=HOSTILE, open_until="2026-01-01T00:00:00Z")
+    endpoint_create(tenant=tenant, url=f"https://example.com/{HOSTILE}", description=HOSTILE)
+    Recipient.objects.create(tenant=tenant, email="boss@acme.example", events=[HOSTILE])
+    told = {"code": HOSTILE, "severity": "critical", "title": HOSTILE, "message": HOSTILE, "audience": "both"}
+    notify(**told, tenant_id=tenant.pk, data={HOSTILE: HOSTILE})
     TaskResult.objects.create(
         task_id="1", task_name="maintenance.purge", status="SUCCESS", result='{"keys": 3}'
     )

@@ -39,11 +39,11 @@ from apps.tenants.services import tenant_create
 from tests.product import eventually
 from tests.receiver import Receiver
 
-FINISHED = {"workflow_id": "1", "status": "succeeded"}
+HELD = {"workflow_id": "1"}
 
 
-def emit(tenant: Tenant, event_type: str = "workflow.finished", data: Any = FINISHED) -> int:
-    """As the database does when a workflow ends."""
+def emit(tenant: Tenant, event_type: str = "workflow.held", data: Any = HELD) -> int:
+    """As the database does."""
     ((count,),) = call_function(
         "notifications_emit", [tenant.pk, event_type, to_jsonb(data)], ["uuid", "text", "jsonb"]
     )
@@ -66,7 +66,7 @@ def test_an_event_arrives_signed(tenant: Tenant, issued: IssuedSecret, receiver:
     (request,) = receiver.requests
     delivery = Delivery.objects.get()
     document = request.verified(issued.plaintext)
-    assert (document["type"], document["data"]) == ("workflow.finished", FINISHED)
+    assert (document["type"], document["data"]) == ("workflow.held", HELD)
     assert document["timestamp"].startswith(f"{delivery.created_at:%Y-%m-%dT%H:%M}")
     assert request.headers["webhook-id"] == f"msg_{delivery.event_id}"
     assert (delivery.status, delivery.attempts, delivery.leased_until) == ("delivered", 1, None)
@@ -79,7 +79,7 @@ def test_only_endpoints_that_want_an_event_get_it(tenant: Tenant, receiver: Rece
     """By tenant, by event, and while they are enabled; one event has one id."""
     wanted = [
         endpoint_create(tenant=tenant, url=receiver.url).endpoint,
-        endpoint_create(tenant=tenant, url=receiver.url, events=["ping2", "workflow.finished"]).endpoint,
+        endpoint_create(tenant=tenant, url=receiver.url, events=["ping2", "workflow.held"]).endpoint,
     ]
     endpoint_create(tenant=tenant, url=receiver.url, events=["budget.threshold"])
     endpoint_create(tenant=tenant_create(name="other", tier="standard"), url=receiver.url)
@@ -185,7 +185,7 @@ def test_an_endpoint_that_fails_for_days_is_disabled(
     endpoint = Endpoint.objects.get()
     assert not endpoint.is_enabled
     assert endpoint.disabled_reason.startswith("It has failed since ")
-    assert Delivery.objects.get(event_type="workflow.finished").status == "skipped"
+    assert Delivery.objects.get(event_type="workflow.held").status == "skipped"
     endpoint = endpoint_update(endpoint, {"is_enabled": True})
     assert (endpoint.failing_since, endpoint.disabled_reason) == (None, "")
     assert emit(tenant) == 1
@@ -305,7 +305,7 @@ def test_many_workers_deliver_each_event_once(
     """Forty events, eight threads."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT notifications_emit(%s, 'workflow.finished', to_jsonb(n)) FROM generate_series(1, 40) n",
+            "SELECT notifications_emit(%s, 'workflow.held', to_jsonb(n)) FROM generate_series(1, 40) n",
             [tenant.pk],
         )
     with ThreadPoolExecutor(8) as pool:
@@ -354,7 +354,7 @@ def test_a_hinted_delivery_goes_first(tenant: Tenant, issued: IssuedSecret, rece
     ping = endpoint_ping(issued.endpoint)
     assert deliveries_work(ping.pk) == 2
     types = [request.verified(issued.plaintext)["type"] for request in receiver.requests]
-    assert types == ["ping", "workflow.finished"]
+    assert types == ["ping", "workflow.held"]
     assert deliveries_work(uuid.uuid4()) == 0
 
 
