@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "apps.gateway",
     "apps.knowledge",
     "apps.workflows",
+    "apps.insights",
     "apps.api",
     *env_list("AGENTPLATFORM_EXTRA_APPS"),
 ]
