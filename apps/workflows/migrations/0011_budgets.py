@@ -8,7 +8,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workflows", "0009_batches"), ("gateway", "0007_budgeted_calls")]
+    dependencies = [("workflows", "0010_ended_webhooks"), ("gateway", "0007_budgeted_calls")]
 
     operations = [
         migrations.RunSQL((SQL / "0012_budgets.sql").read_text(), migrations.RunSQL.noop),
