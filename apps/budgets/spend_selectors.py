@@ -30,7 +30,7 @@ COLUMNS = {
 # The last hour that was added up may lack entries, so from there on the ledger is read: nothing is missing, however
 # long ago that was.
 _SPEND = """
-    SELECT {groups} sum(calls)::bigint, sum(input_tokens)::bigint, sum(output_tokens)::bigint,
+    SELECT {groups} coalesce(sum(calls) FILTER (WHERE kind <> 'correction'), 0)::bigint, sum(input_tokens)::bigint, sum(output_tokens)::bigint,
            sum(cache_read_tokens)::bigint, sum(served_tokens)::bigint, sum(cost_usd_micros)::bigint,
            sum(avoided_usd_micros)::bigint, sum(unknown_usd_micros)::bigint
     FROM (
