@@ -65,11 +65,26 @@ app.conf.update(
             "schedule": 1.0,
             "options": {"expires": 1.0},
         },
+        "watch-budgets": {
+            "task": "maintenance.watch_budgets",
+            "schedule": 1.0,
+            "options": {"expires": 1.0},
+        },
+        "give-back-slices": {
+            "task": "maintenance.give_back_slices",
+            "schedule": 20.0,
+            "options": {"expires": 20.0},
+        },
         # For webhooks of workflows that have ended, retries, and hints that were lost.
         "sweep-deliveries": {
             "task": "maintenance.sweep_deliveries",
             "schedule": 1.0,
             "options": {"expires": 1.0},
+        },
+        "roll-up-spend": {
+            "task": "maintenance.roll_up_spend",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
         },
         # For hints of dead letters that were lost.
         "sweep-dead-letters": {

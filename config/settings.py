@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "apps.gateway",
     "apps.knowledge",
     "apps.workflows",
+    "apps.insights",
     "apps.api",
     *env_list("AGENTPLATFORM_EXTRA_APPS"),
 ]
@@ -180,6 +181,10 @@ CONTINUATION_MAX_STEPS = int(env("CONTINUATION_MAX_STEPS", "50"))
 CONTINUATION_MAX_SECONDS = float(env("CONTINUATION_MAX_SECONDS", "30"))
 WORKER_MAX_STEPS = int(env("WORKER_MAX_STEPS", "100000"))
 WORKER_MAX_RSS_MB = int(env("WORKER_MAX_RSS_MB", "1500"))
+
+# --- Budgets -----------------------------------------------------------------------------------------------
+# How old a reservation must be to count as left behind, once nobody runs the attempt that made it.
+RESERVATION_GRACE_SECONDS = float(env("RESERVATION_GRACE_SECONDS", "60"))
 
 # --- Embedder: a process of the same machine ------------------------------------------------------------------
 EMBEDDER_SOCKET = env("EMBEDDER_SOCKET", str(HOME / "embedder.sock"))

@@ -1,1 +1,1 @@
-"""Money ahead of time: what a window will have cost, and when a pace is too fast."""
+"""Budgets as pure decisions: which graded actions are in force, what is projected, what burns too fast."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import orjson
 
 from agentplatform.agents.agent import Agent, StepContext, StepError
+from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
 from agentplatform.execution.running import RunningStep, RunningSteps
@@ -64,7 +65,8 @@ class LeasedStep:
 class ClaimedStep(LeasedStep):
     """An attempt that this process holds the lease of, with all that its agent needs.
 
-    `tier` is its pinned tier, or AUTO; `max_tier` the highest that its tenant may use at the moment.
+    `tier` is its pinned tier, or AUTO; `max_tier` the highest that its tenant may use at the moment, and `restraint`
+    what its budgets ask of its calls.
     """
 
     index: int | None
@@ -77,6 +79,8 @@ class ClaimedStep(LeasedStep):
     item: Any
     needs: Mapping[str, Any]
     journal: tuple[Mapping[str, Any], ...]
+    api_key_id: uuid.UUID | None = None
+    restraint: Restraint = UNRESTRAINED
 
     @property
     def key(self) -> str:
@@ -86,12 +90,16 @@ class ClaimedStep(LeasedStep):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """An attempt gave its slot up: what it waits for, for how long at most, and why."""
+    """An attempt gave its slot up: what it waits for, for how long at most, and why.
+
+    One that waits for a budget says how much of it, as (usd_micros, tokens).
+    """
 
     waiting_for: WaitingFor
     seconds: float
     code: str
     message: str
+    needs: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +207,7 @@ class Executor:
             workflow_deadline=workflow_deadline,
             tolerates_delay=step.definition.step(step.node).tolerates_delay,
             max_tier=step.max_tier,
+            restraint=step.restraint,
             on_text=partial(self._reports.text, step),
             on_restart=partial(self._reports.restart_text, step),
         )
@@ -294,15 +303,20 @@ def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> 
 def _outcome_of_deferral(deferred: CallDeferred, call: CallContext, workflow_seconds_left: float) -> Outcome:
     """A wait; or a failure, where the workflow's time would be up before it is over.
 
-    What is not as asked for of a call that a batch has is said now: the next attempt only replays its answer.
+    Budget may come any moment, so for that it waits all the same. What is not as asked for of a call that a batch has
+    is said now: the next attempt only replays its answer. And so is that it was held.
     """
-    if deferred.seconds >= workflow_seconds_left:
-        return Outcome(failure=failure_of(deferred))
     waiting_for = WaitingFor(deferred.waiting_for)
-    told = tuple(call.degradations) if waiting_for is WaitingFor.PROVIDER_BATCH else ()
-    return Outcome(
-        wait=Wait(waiting_for, deferred.seconds, deferred.code, deferred.message), degradations=told
-    )
+    if deferred.seconds >= workflow_seconds_left and waiting_for is not WaitingFor.BUDGET:
+        return Outcome(failure=failure_of(deferred))
+    told: tuple[Mapping[str, str], ...] = ()
+    if waiting_for is WaitingFor.PROVIDER_BATCH:
+        told = tuple(call.degradations)
+    elif deferred.needs is not None:
+        told = ({"code": "budget_held", "message": deferred.message},)
+    seconds = min(deferred.seconds, max(0.0, workflow_seconds_left))
+    wait = Wait(waiting_for, seconds, deferred.code, deferred.message, deferred.needs)
+    return Outcome(wait=wait, degradations=told)
 
 
 def lost_workers_with(step: LeasedStep, failure: Failure) -> int:
@@ -352,4 +366,5 @@ def identity_of(step: ClaimedStep) -> StepIdentity:
         attempt=step.attempt,
         task_type=step.definition.type,
         agent=step.agent,
+        api_key_id=step.api_key_id,
     )

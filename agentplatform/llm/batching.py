@@ -33,7 +33,7 @@ class BatchLane(Protocol):
     def leave(self, call: StartedCall, request: ModelRequest, target: Target) -> BatchedCall:
         """Writes the call down, to go with a batch; or says what became of the one that was left at its place before.
 
-        Raises CostLimitReached when it must not be made.
+        Raises BudgetShort when it must not be made.
         """
 
     def find(
@@ -84,7 +84,7 @@ class Batched:
         return self._lane.find(step.step_id, place.ordinal, place.request_hash, withdraw=withdraw)
 
     def _leave(self, planned: PlannedCall) -> BatchedCall | None:
-        """None where no provider of the tier takes batches. Raises CostLimitReached, UnknownPrice."""
+        """None where no provider of the tier takes batches. Raises BudgetShort, UnknownPrice."""
         target = batch_target(planned.settings)
         if target is None:
             return None

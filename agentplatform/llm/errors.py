@@ -45,8 +45,35 @@ class UnknownPrice(ModelError):
     """There is no price for the model: a call that cannot be paid for is not made."""
 
 
+class BudgetShort(ModelError):
+    """The call could cost more than there is room for, and was not made.
+
+    `room_usd_micros` and `room_tokens` are what there is room for now (None: no limit); `in_flight` says that more may
+    come free, since calls are under way that may cost less than was reserved for them; `seconds` is when the window of
+    `budget` turns (None: its workflow's own limit, which does not).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        room_usd_micros: int | None = None,
+        room_tokens: int | None = None,
+        in_flight: bool = False,
+        seconds: float | None = None,
+        budget: str = "",
+    ) -> None:
+        super().__init__(code, message, transient=False)
+        self.room_usd_micros = room_usd_micros
+        self.room_tokens = room_tokens
+        self.in_flight = in_flight
+        self.seconds = seconds
+        self.budget = budget
+
+
 class CostLimitReached(ModelError):
-    """The call could cost more than its workflow may still spend: it is not made."""
+    """The call could cost more than its workflow may still spend, however small it is made: it is not made."""
 
 
 class ContextWindowExceeded(ModelError):
@@ -60,10 +87,20 @@ class ContextWindowExceeded(ModelError):
 class CallDeferred(ModelError):
     """The call is not made now: its step gives its slot up and is run again, which is no failure of it.
 
-    `waiting_for` says what it waits for, and `seconds` for how long at most.
+    `waiting_for` says what it waits for, and `seconds` for how long at most. One that waits for budget says how much of
+    it, as (usd_micros, tokens).
     """
 
-    def __init__(self, code: str, message: str, *, waiting_for: str, seconds: float) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        waiting_for: str,
+        seconds: float,
+        needs: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(code, message, transient=True, retry_after_seconds=seconds)
         self.waiting_for = waiting_for
         self.seconds = seconds
+        self.needs = needs

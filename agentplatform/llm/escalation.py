@@ -7,7 +7,7 @@ from dataclasses import replace
 import orjson
 
 from agentplatform.json_schema import faults_of
-from agentplatform.llm.errors import ContextWindowExceeded, CostLimitReached
+from agentplatform.llm.errors import CallDeferred, ContextWindowExceeded, CostLimitReached
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.model import CallContext, Model
 from agentplatform.llm.tiers import Tier
@@ -32,6 +32,10 @@ class Escalated:
         try:
             return self._inner.complete(again, context)
         except (CostLimitReached, ContextWindowExceeded):
+            return response
+        except CallDeferred as deferred:
+            if deferred.waiting_for != "budget":
+                raise
             return response
 
 

@@ -1,9 +1,9 @@
 """The one door to models. The order of its layers is written here and nowhere else.
 
 A layer is a Model around a Model: decomposition (take apart what no window takes), escalation (ask the next tier
-where an answer is not good enough), journal (replay what has been paid for), routing (choose the tier), batching (leave
-to a batch what may wait), fallback (choose the provider: circuits, rates, what passes soon), metering (write the call
-down, price it, settle it), then the provider.
+where an answer is not good enough), journal (replay what has been paid for), routing (choose the tier), governing (fit the call
+into its budgets), batching (leave to a batch what may wait), fallback (choose the provider: circuits, rates, what passes soon), metering (reserve
+for the call and write it down, price it, settle it), then the provider.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from agentplatform.llm.decomposition import Decomposed
 from agentplatform.llm.escalation import Escalated
 from agentplatform.llm.fallback import BLIPS, Fallback
 from agentplatform.llm.gate import ProviderGate
+from agentplatform.llm.governing import Governed
 from agentplatform.llm.journal import StepJournal
 from agentplatform.llm.journaling import Journaled
 from agentplatform.llm.messages import ModelRequest
@@ -59,7 +60,7 @@ class Gateway:
         called: CallLayer = Fallback(metered, self._gate, self._blips, self._jitter)
         if self._batch_lane is not None:
             called = Batched(called, self._batch_lane, journal)
-        routed = Routed(called, self._catalogue(), self._score, self._count_tokens)
+        routed = Routed(Governed(called), self._catalogue(), self._score, self._count_tokens)
         return Decomposed(Escalated(Journaled(routed, journal)))
 
     def _count_tokens(self, target: Target, request: ModelRequest, context: CallContext) -> int | None:

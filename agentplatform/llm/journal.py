@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentplatform.identifiers import uuid7
-from agentplatform.llm.errors import CostLimitReached
+from agentplatform.llm.errors import BudgetShort
 from agentplatform.llm.messages import ModelResponse, Usage
 
 
@@ -22,13 +22,15 @@ class StepIdentity:
     attempt: int
     task_type: str
     agent: str
+    api_key_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StartedCall:
     """A call about to be made: the `ordinal`-th of its step, known by the hash of its request.
 
-    `worst_case_usd_micros` is what it costs if every byte of it is a token and every token it may answer is used.
+    `worst_case_usd_micros` is what it costs if every byte of it is a token (`worst_case_input_tokens`) and every token
+    it may answer is used (`worst_case_output_tokens`).
     `complexity` is None where the tier was pinned; `lane` is live or batch.
     """
 
@@ -39,6 +41,8 @@ class StartedCall:
     provider: str
     model: str
     worst_case_usd_micros: int
+    worst_case_input_tokens: int = 0
+    worst_case_output_tokens: int = 0
     complexity: float | None = None
     routing_reason: str = ""
     escalated_from: str = ""
@@ -51,6 +55,7 @@ class StartedCall:
         return {
             "call_id": str(self.call_id),
             "tenant_id": str(step.tenant_id),
+            "api_key_id": str(step.api_key_id) if step.api_key_id else None,
             "workflow_id": str(step.workflow_id),
             "step_id": str(step.step_id),
             "attempt": step.attempt,
@@ -62,6 +67,8 @@ class StartedCall:
             "provider": self.provider,
             "model": self.model,
             "worst_case_usd_micros": self.worst_case_usd_micros,
+            "worst_case_input_tokens": self.worst_case_input_tokens,
+            "worst_case_output_tokens": self.worst_case_output_tokens,
             "complexity": self.complexity,
             "routing_reason": self.routing_reason,
             "escalated_from": self.escalated_from,
@@ -71,7 +78,10 @@ class StartedCall:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a call ended and what it cost. `status` is settled (answered) or failed; a failed one may have cost."""
+    """How a call ended and what it cost. `status` is settled (answered) or failed; a failed one may have cost.
+
+    `avoided_usd_micros` is what it would have cost more, made at once and with nothing of it in a provider's cache.
+    """
 
     call: StartedCall
     status: str
@@ -82,6 +92,7 @@ class Settlement:
     provider_request_id: str = ""
     error_code: str = ""
     estimated: bool = False
+    avoided_usd_micros: int = 0
     response: ModelResponse | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -92,6 +103,7 @@ class Settlement:
             "status": self.status,
             "model": self.model,
             "cost_usd_micros": self.cost_usd_micros,
+            "avoided_usd_micros": self.avoided_usd_micros,
             "price_version": self.price_version,
             "provider_request_id": self.provider_request_id,
             "error_code": self.error_code,
@@ -104,9 +116,9 @@ class CallStore(Protocol):
     """Where calls are kept."""
 
     def start(self, call: StartedCall, settlements: Sequence[Settlement]) -> None:
-        """Settles calls durably, and writes that `call` is about to be made.
+        """Settles calls durably, reserves the worst case of `call`, and writes that it is about to be made.
 
-        Raises CostLimitReached when it must not be; settled they are all the same.
+        Raises BudgetShort when it must not be; settled they are all the same.
         """
 
     def settle(self, settlements: Iterable[Settlement]) -> None:
@@ -146,7 +158,7 @@ class StepJournal:
         settlements, self.pending = self.pending, []
         try:
             self._store.start(call, settlements)
-        except CostLimitReached:
+        except BudgetShort:
             raise
         except Exception:
             self.pending = settlements

@@ -120,6 +120,11 @@ class Usage:
             + self.cache_read_tokens
         )
 
+    @property
+    def uncached(self) -> Usage:
+        """The same tokens, with nothing written to or read from a cache."""
+        return Usage(self.total_input_tokens, self.output_tokens)
+
     def to_json(self) -> dict[str, int]:
         """The buckets by their names."""
         return {

@@ -26,7 +26,7 @@ class Metered:
         self._journal = journal
 
     def complete(self, planned: PlannedCall, context: CallContext) -> ModelResponse:
-        """One call to the planned target. Raises UnknownPrice or CostLimitReached before it is made."""
+        """One call to the planned target. Raises UnknownPrice or BudgetShort before it is made."""
         assert planned.target is not None
         if context.must_stop:
             raise Interrupted("deadline_exceeded", "No time was left for the call.", transient=True)
@@ -61,6 +61,8 @@ def started_call(
         worst_case_usd_micros=prices.worst_case_usd_micros(
             request.input_bound_tokens, request.max_tokens, caches=bool(request.prompt_cache_ttl)
         ),
+        worst_case_input_tokens=request.input_bound_tokens,
+        worst_case_output_tokens=request.max_tokens,
         complexity=selection.complexity,
         routing_reason=selection.reason[:MAX_REASON_CHARACTERS],
         escalated_from=request.escalated_from.value if request.escalated_from else "",
@@ -71,13 +73,18 @@ def started_call(
 MAX_REASON_CHARACTERS = 200
 
 
-def settled(call: StartedCall, response: ModelResponse, prices: PriceList) -> Settlement:
-    """The settlement of a call that was answered."""
+def settled(
+    call: StartedCall, response: ModelResponse, prices: PriceList, live_prices: PriceList | None = None
+) -> Settlement:
+    """The settlement of a call that was answered. `live_prices` are what it would have been billed by at once."""
+    cost = prices.cost_usd_micros(response.usage)
+    uncached = (live_prices or prices).cost_usd_micros(response.usage.uncached)
     return Settlement(
         call=call,
         status="settled",
         usage=response.usage,
-        cost_usd_micros=prices.cost_usd_micros(response.usage),
+        cost_usd_micros=cost,
+        avoided_usd_micros=uncached - cost,
         price_version=prices.version,
         model=response.model,
         provider_request_id=response.request_id,

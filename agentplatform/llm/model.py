@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.catalogue import RateLimits
 from agentplatform.llm.messages import ModelRequest, ModelResponse
@@ -29,7 +30,7 @@ class CallContext:
 
     `deadline` is its attempt's, `workflow_deadline` its workflow's; `tolerates_delay` says that the answer may come
     much later, to another attempt. `queue` is its step's; `max_tier` the highest tier that its tenant may use at the
-    moment. `model` is what the provider calls the model, set for each call; `sent_at` when that was sent, in seconds of
+    moment, and `restraint` what budgets ask of it. `model` is what the provider calls the model, set for each call; `sent_at` when that was sent, in seconds of
     the monotonic clock; and `rates` what the provider said of its rates in its answer.
     `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
     """
@@ -40,6 +41,7 @@ class CallContext:
     workflow_deadline: Deadline | None = None
     tolerates_delay: bool = False
     max_tier: Tier | None = None
+    restraint: Restraint = UNRESTRAINED
     sent_at: float | None = None
     rates: RateReport | None = None
     degradations: list[Mapping[str, str]] = field(default_factory=list)

@@ -72,6 +72,15 @@ class PriceList:
         output = max(prices.output_tokens for prices in reachable)
         return _rounded(dearest * input_tokens + output * output_tokens)
 
+    def affordable_output_tokens(self, usd_micros: int, input_tokens: int, *, caches: bool) -> int:
+        """How many tokens an answer may have so that the worst case is within `usd_micros`; below 0: none at all."""
+        without = self.worst_case_usd_micros(input_tokens, 0, caches=caches)
+        with_million = self.worst_case_usd_micros(input_tokens, 1_000_000, caches=caches)
+        if with_million == without:
+            return 1_000_000 if without <= usd_micros else -1
+        # A rounded cost may hide up to half a micro-dollar on either side.
+        return (usd_micros - without - 1) * 1_000_000 // (with_million - without)
+
     def _prices(self, input_tokens: int) -> TokenPrices:
         reached = self.steps[0][1]
         for above, prices in self.steps[1:]:

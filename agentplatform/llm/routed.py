@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
+from agentplatform.budgets.spending import Restraint
 from agentplatform.llm.catalogue import Catalogue, Target
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.messages import ModelRequest, ModelResponse
@@ -43,8 +44,7 @@ class Routed:
         settings = self._catalogue.tiers[selection.tier]
         if selection.tier is not selection.wanted:
             context.degrade(
-                "tier_capped",
-                f"Answered by the {selection.tier} tier, the highest that the tenant may use at the moment.",
+                *_why_lower(selection, context.restraint),
                 requested_model=self._catalogue.settings(selection.wanted).model,
                 served_model=settings.model,
             )
@@ -75,6 +75,7 @@ class Routed:
             seconds_left=context.deadline.seconds_left,
             input_tokens=request.input_estimate_tokens,
             max_tokens=request.max_tokens,
+            restraint=context.restraint,
         )
 
     def _exact_tokens(self, target: Target, request: ModelRequest, context: CallContext) -> int | None:
@@ -82,6 +83,17 @@ class Routed:
             return self._count(target, request, context)
         except ModelError:
             return None  # the estimate has to do; the provider itself has the last word
+
+
+def _why_lower(selection: Selection, restraint: Restraint) -> tuple[str, str]:
+    """The code and the message of an answer by a lower tier than wanted."""
+    if selection.is_restrained:
+        told = f"budget '{restraint.budget}' is nearly used up"
+        return "budget_degraded", f"Answered by the {selection.tier} tier: {told}."
+    return (
+        "tier_capped",
+        f"Answered by the {selection.tier} tier, the highest that the tenant may use at the moment.",
+    )
 
 
 def routing_input(request: ModelRequest) -> RoutingInput:

@@ -7,6 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 
+from agentplatform.budgets.thresholds import Level, Thresholds
 from apps.tenants.models import ApiKey, Tenant, TenantTier
 
 CAPS = ("daily_usd_micros", "monthly_usd_micros", "daily_tokens", "monthly_tokens")
@@ -33,14 +34,7 @@ class Period(models.TextChoices):
     MONTH = "month"
 
 
-class Level(models.IntegerChoices):
-    """Which of a budget's graded actions are in force."""
-
-    NONE = 0
-    ALERT = 1
-    DEGRADE = 2
-    THROTTLE = 3
-    SHUTOFF = 4
+LEVELS = [(level.value, level.name.title()) for level in Level]
 
 
 def percent(default: int | None, help_text: str) -> models.PositiveSmallIntegerField:
@@ -53,7 +47,7 @@ class Budget(models.Model):
     """Caps on spending by day and by month, in money and in tokens, and what happens on the way there.
 
     `generation` grows when it begins to count anew (scope, time zone, being switched on): its windows are of one
-    generation, and begin with what the ledger says since their start. A dry run notes and tells, and holds nothing.
+    generation, and begin at what the ledger says since their start. A dry run notes and tells, and holds nothing.
     """
 
     name = models.CharField(max_length=100, unique=True)
@@ -88,9 +82,6 @@ class Budget(models.Model):
         help_text="An action ends, and may begin again, so many points below its threshold.",
     )
     generation = models.PositiveIntegerField(default=1, editable=False)
-    counts_since = models.DateTimeField(
-        db_default=Now(), editable=False, help_text="When its generation began."
-    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -137,6 +128,17 @@ class Budget(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """From where on its actions are in force."""
+        return Thresholds(
+            alert=self.alert_percent,
+            degrade=self.degrade_percent,
+            throttle=self.throttle_percent,
+            shutoff=self.shutoff_percent,
+            rearm_points=self.rearm_points,
+        )
+
 
 class BudgetOverride(models.Model):
     """Other caps for a while; a cap that is null stays as it is. Of several, the latest that says something holds."""
@@ -175,7 +177,7 @@ class ThresholdCrossing(models.Model):
     """An action of a budget that began: once a window, and again only after it had ended."""
 
     window = models.ForeignKey("budgets.BudgetWindow", on_delete=models.CASCADE, related_name="crossings")
-    level = models.PositiveSmallIntegerField(choices=Level.choices)
+    level = models.PositiveSmallIntegerField(choices=LEVELS)
     used_percent = models.FloatField()
     cap = models.CharField(max_length=16, help_text="Which cap it was of: money or tokens.")
     is_dry_run = models.BooleanField()
@@ -193,4 +195,4 @@ class ThresholdCrossing(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{Level(self.level).label} of {self.window}"
+        return f"{Level(self.level).name.lower()} of {self.window}"

@@ -3,8 +3,8 @@
 from django.db import models
 from django.db.models.functions import Now
 
-from apps.budgets.budget_models import Budget, BudgetOverride, Level, Period, Scope, ThresholdCrossing
-from apps.budgets.window_models import BudgetHold, BudgetWindow, Reservation, Slice, WindowSet
+from apps.budgets.budget_models import Budget, BudgetOverride, Period, Scope, ThresholdCrossing
+from apps.budgets.window_models import BudgetHold, BudgetWindow, Reservation, Slice, WindowSet, WindowUsage
 from apps.tenants.models import Tenant
 
 __all__ = [
@@ -14,13 +14,13 @@ __all__ = [
     "BudgetWindow",
     "HourlySpend",
     "LedgerEntry",
-    "Level",
     "Period",
     "Reservation",
     "Scope",
     "Slice",
     "ThresholdCrossing",
     "WindowSet",
+    "WindowUsage",
 ]
 
 

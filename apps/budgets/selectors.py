@@ -1,12 +1,25 @@
-"""Reads of the ledger."""
+"""Reads of the ledger and of what budgets ask for at the moment."""
 
 from __future__ import annotations
 
+import functools
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from agentplatform.budgets.spending import UNRESTRAINED, Restraint
+from agentplatform.budgets.thresholds import Level
+from apps.budgets.models import BudgetWindow, Scope
+from apps.database import release_connection
+from apps.tenants.selectors import tier_name
+
+ACTIONS_SECONDS = 1.0
+"""How old a process's copy of the actions in force may be."""
 
 # One scan of the month per tenant, on the index (tenant, created_at). Days and months are UTC's.
 _SPEND = """
@@ -34,3 +47,69 @@ def spend_of_tenants(tenant_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Spend]:
     with connection.cursor() as cursor:
         cursor.execute(_SPEND, [list(tenant_ids)])
         return {tenant_id: Spend(int(today), int(month)) for tenant_id, today, month in cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionInForce:
+    """An action of a budget that changes how calls are answered, and whose calls these are."""
+
+    level: Level
+    budget: str
+    scope: str
+    tier: str | None
+    tenant_id: uuid.UUID | None
+    api_key_id: uuid.UUID | None
+    task_type: str
+
+    def applies(self, tenant_id: uuid.UUID, api_key_id: uuid.UUID | None, task_type: str) -> bool:
+        """Whether calls of this tenant, key and task type are meant."""
+        match self.scope:
+            case Scope.PLATFORM:
+                return True
+            case Scope.TIER:
+                return self.tier == tier_name(tenant_id)
+            case Scope.API_KEY:
+                return self.api_key_id == api_key_id
+            case Scope.TASK_TYPE:
+                return self.task_type == task_type and self.tenant_id in (None, tenant_id)
+        return self.tenant_id == tenant_id
+
+
+def restraint_of(tenant_id: uuid.UUID, api_key_id: uuid.UUID | None, task_type: str) -> Restraint:
+    """The strictest action in force for such calls, at most ACTIONS_SECONDS old."""
+    actions = actions_in_force(int(time.monotonic() / ACTIONS_SECONDS))
+    meant = [action for action in actions if action.applies(tenant_id, api_key_id, task_type)]
+    strictest = max(meant, key=lambda action: action.level, default=None)
+    return Restraint(strictest.level, strictest.budget) if strictest else UNRESTRAINED
+
+
+@functools.lru_cache(maxsize=2)
+def actions_in_force(_period: int) -> tuple[ActionInForce, ...]:
+    """Those of all budgets, from degrading on. Asked for once in a while by every process, not for every call."""
+    windows = current_windows().filter(level__gte=Level.DEGRADE, budget__is_dry_run=False)
+    try:
+        rows = list(
+            windows.values_list(
+                "level",
+                "budget__name",
+                "budget__scope",
+                "budget__tier",
+                "budget__tenant",
+                "tenant",
+                "budget__api_key",
+                "budget__task_type",
+            )
+        )
+    finally:
+        release_connection()
+    return tuple(
+        ActionInForce(Level(level), name, scope, tier, budget_tenant or window_tenant, api_key, task_type)
+        for level, name, scope, tier, budget_tenant, window_tenant, api_key, task_type in rows
+    )
+
+
+def current_windows() -> QuerySet[BudgetWindow]:
+    """The windows of enabled budgets that are counted in at this moment."""
+    return BudgetWindow.objects.filter(
+        ends_at__gt=Now(), starts_at__lte=Now(), generation=F("budget__generation"), budget__is_enabled=True
+    )

@@ -6,7 +6,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
-from apps.budgets.budget_models import Budget, Level, Period
+from agentplatform.budgets.thresholds import Level, Usage
+from apps.budgets.budget_models import LEVELS, Budget, Period
 from apps.tenants.models import Tenant
 
 
@@ -38,7 +39,7 @@ class BudgetWindow(models.Model):
     reserved_tokens = models.BigIntegerField(default=0)
     spent_usd_micros = models.BigIntegerField(default=0)
     spent_tokens = models.BigIntegerField(default=0)
-    level = models.PositiveSmallIntegerField(choices=Level.choices, default=Level.NONE)
+    level = models.PositiveSmallIntegerField(choices=LEVELS, default=Level.NONE)
     refused_usd_micros = models.BigIntegerField(
         null=True, help_text="The least that it had no room for, though nothing was in flight."
     )
@@ -58,6 +59,47 @@ class BudgetWindow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.budget}, {self.period} from {self.starts_at:%Y-%m-%d}"
+
+
+class WindowUsage(models.Model):
+    """How a window stands now, its slices counted in: a view. A cap or a room that is null is not limited."""
+
+    window = models.OneToOneField(
+        BudgetWindow, primary_key=True, db_column="id", on_delete=models.DO_NOTHING, related_name="usage"
+    )
+    cap_usd_micros = models.BigIntegerField(null=True)
+    cap_tokens = models.BigIntegerField(null=True)
+    used_usd_micros = models.BigIntegerField()
+    used_tokens = models.BigIntegerField()
+    in_flight_usd_micros = models.BigIntegerField()
+    in_flight_tokens = models.BigIntegerField()
+    room_usd_micros = models.BigIntegerField(null=True)
+    room_tokens = models.BigIntegerField(null=True)
+    used_percent = models.FloatField(help_text="Of the cap that is used most.")
+    first_percent = models.IntegerField(help_text="From which percent on anything happens.")
+    is_exhausted = models.BooleanField()
+
+    class Meta:
+        managed = False
+        db_table = "budgets_window_usage"
+
+    def __str__(self) -> str:
+        return f"{self.used_percent:.0f} % of {self.window}"
+
+    @property
+    def as_usage(self) -> Usage:
+        """What the thresholds are held against."""
+        return Usage(
+            money_percent=_percent(self.used_usd_micros, self.cap_usd_micros),
+            token_percent=_percent(self.used_tokens, self.cap_tokens),
+            is_exhausted=self.is_exhausted,
+        )
+
+
+def _percent(used: int, cap: int | None) -> float | None:
+    if cap is None:
+        return None
+    return 100.0 * used / cap if cap else 100.0
 
 
 class WindowSet(models.Model):
@@ -130,7 +172,7 @@ class BudgetHold(models.Model):
     """A step that waits for budget, and how much of it: what is looked through when there is room again."""
 
     step_id = models.UUIDField(primary_key=True)
-    workflow_id = models.UUIDField()
+    workflow_id = models.UUIDField(db_index=True)
     tenant = models.ForeignKey(
         Tenant, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
     )

@@ -22,9 +22,9 @@ def dollars(usd_micros: int | None) -> str:
     """Micro-dollars as dollars, to the micro-dollar, with at least two decimals: $12.50, $0.000345."""
     if usd_micros is None:
         return NOTHING
-    whole, micros = divmod(int(usd_micros), 1_000_000)
+    whole, micros = divmod(abs(int(usd_micros)), 1_000_000)
     decimals = f"{micros:06d}".rstrip("0").ljust(2, "0")
-    return f"${whole:,}.{decimals}"
+    return f"{'−' if usd_micros < 0 else ''}${whole:,}.{decimals}"
 
 
 def seconds(value: float | None) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from agentplatform.llm.batches import BatchResult, Ending
 from agentplatform.llm.errors import ModelError
@@ -31,8 +31,14 @@ class SettledRequest:
         return {"settlement": self.settlement.to_json(), "status": self.ending.value}
 
 
-Settle = Callable[[Sequence[SettledRequest]], None]
-"""Settles results durably, each call once, and notes how their requests have ended."""
+class BatchSettlement(Protocol):
+    """Who pays for the calls of batches."""
+
+    def settle(self, results: Sequence[SettledRequest]) -> None:
+        """Settles results durably, each call once, and notes how their requests have ended."""
+
+    def give_up(self, call_ids: Sequence[uuid.UUID], code: str) -> None:
+        """Charges calls at their worst case, whose results are not to be had, until somebody tells."""
 
 
 def chunks(results: Iterator[BatchResult]) -> Iterator[list[BatchResult]]:
@@ -61,12 +67,14 @@ def _call_ids(results: Sequence[BatchResult]) -> list[uuid.UUID]:
 
 def _settlement(call: Call, result: BatchResult) -> Settlement:
     """At the price that batches have today. Raises UnknownPrice."""
-    prices = catalogue().prices.of(call.model, provider=call.provider, batch=True)
+    book = catalogue().prices
+    prices = book.of(call.model, provider=call.provider, batch=True)
     started = _started_call(call)
     if result.response is None:
         message = "The provider did not answer this request of a batch."
         return failed(started, ModelError(result.error_code, message, transient=True), prices)
-    return settled(started, replace(result.response, tier=call.tier), prices)
+    live_prices = book.of(call.model, provider=call.provider)
+    return settled(started, replace(result.response, tier=call.tier), prices, live_prices)
 
 
 def _started_call(call: Call) -> StartedCall:

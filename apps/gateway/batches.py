@@ -31,9 +31,9 @@ from agentplatform.llm.batches import (
 )
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.messages import ModelRequest
-from apps.database import release_connection
-from apps.gateway.batch_results import Settle, chunks, settlements_of
-from apps.gateway.models import BatchRequest, Call, Provider, ProviderBatch
+from apps.database import call_function, release_connection
+from apps.gateway.batch_results import BatchSettlement, chunks, settlements_of
+from apps.gateway.models import BatchRequest, Provider, ProviderBatch
 from apps.gateway.providers import provider
 
 logger = logging.getLogger(__name__)
@@ -91,14 +91,14 @@ def _due(waiting: QuerySet[BatchRequest], limits: BatchLimits) -> list[uuid.UUID
     return [row[0] for row in rows[:count]]
 
 
-def batches_work(settle: Settle, *, seconds: float) -> None:
+def batches_work(settlement: BatchSettlement, *, seconds: float) -> None:
     """Takes one batch after the other that is due, and does what is next for it, for so long."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         batch = batch_take()
         if batch is None:
             return
-        BatchKeeper(batch, settle).advance()
+        BatchKeeper(batch, settlement).advance()
 
 
 def batch_take() -> ProviderBatch | None:
@@ -146,9 +146,9 @@ def batches_hurry_unawaited() -> None:
 class BatchKeeper:
     """Does what is next for a batch that this process has taken."""
 
-    def __init__(self, batch: ProviderBatch, settle: Settle) -> None:
+    def __init__(self, batch: ProviderBatch, settlement: BatchSettlement) -> None:
         self._batch = batch
-        self._settle = settle
+        self._settlement = settlement
 
     def advance(self) -> None:
         """Submits, looks for, asks after, cancels or reads the batch. What fails is tried again later."""
@@ -280,12 +280,12 @@ class BatchKeeper:
         assert batch.provider_batch_id is not None
         release_connection()
         for chunk in chunks(self._provider.batch_results(batch.provider_batch_id)):
-            self._settle(settlements_of(chunk))
+            self._settlement.settle(settlements_of(chunk))
             if not self._update(due_at=_in(_lease_seconds())):
                 return
         with transaction.atomic():
             if self._update(status=_Status.SETTLED, settled_at=Now(), failures=0, error_code=""):
-                _lose(batch, "batch_result_missing")
+                self._lose("batch_result_missing")
 
     # --- Failing -------------------------------------------------------------------------------------------
 
@@ -315,9 +315,16 @@ class BatchKeeper:
             if not self._update(**told, status=_Status.FAILED, settled_at=Now()):
                 return
             if is_billed_perhaps:
-                _lose(self._batch, code)
+                self._lose(code)
             else:
                 _end(self._batch.requests.filter(status__in=_OPEN), BatchRequest.Status.ERRORED, code)
+
+    def _lose(self, code: str) -> None:
+        """Ends requests whose results are not to be had: what their calls cost is not known."""
+        open_requests = self._batch.requests.filter(status__in=_OPEN)
+        ids = list(self._batch.requests.values_list("pk", flat=True))
+        self._settlement.give_up(ids, code[:64])
+        open_requests.update(status=BatchRequest.Status.ERRORED, request=None, ended_at=Now())
 
     @property
     def _provider(self) -> BatchProvider:
@@ -338,19 +345,9 @@ def _is_final(error: ModelError) -> bool:
 def _end(requests: Iterable[BatchRequest], status: str, code: str) -> None:
     """Ends requests that the provider does not have: their calls have cost nothing."""
     ids = [request.pk for request in requests]
-    Call.objects.filter(pk__in=ids, status__in=("started", "unknown")).update(
-        status="failed", error_code=code[:64], settled_at=Now()
-    )
+    call_function("gateway_take_back_calls", [ids, code[:64]], ["uuid[]", "text"])
     BatchRequest.objects.filter(pk__in=ids, status__in=_OPEN).update(
         status=status, request=None, ended_at=Now()
-    )
-
-
-def _lose(batch: ProviderBatch, code: str) -> None:
-    """Ends requests whose results are not to be had: what their calls cost is not known."""
-    Call.objects.filter(batched__batch=batch, status="started").update(status="unknown", error_code=code[:64])
-    BatchRequest.objects.filter(batch=batch, status__in=_OPEN).update(
-        status=BatchRequest.Status.ERRORED, request=None, ended_at=Now()
     )
 
 

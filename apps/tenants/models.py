@@ -115,6 +115,12 @@ class Tenant(models.Model):
         choices=MODEL_TIERS,
         help_text="The highest tier of models that it may use; empty: as its tier.",
     )
+    throttle_percent = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The share of its concurrency and rates that budgets leave it at the moment.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

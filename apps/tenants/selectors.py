@@ -15,17 +15,22 @@ from apps.tenants.models import ApiKey, Tenant
 
 def max_model_tier(tenant_id: uuid.UUID) -> Tier | None:
     """The highest tier of models that the tenant may use, at most settings.CONFIG_SECONDS old; None: all."""
-    return _max_model_tier(tenant_id, int(time.monotonic() / settings.CONFIG_SECONDS))
+    tenant = _tenant(tenant_id, int(time.monotonic() / settings.CONFIG_SECONDS))
+    name = tenant.max_model_tier or tenant.tier.max_model_tier
+    return Tier(name) if name else None
+
+
+def tier_name(tenant_id: uuid.UUID) -> str:
+    """The name of the tenant's tier, at most settings.CONFIG_SECONDS old."""
+    return _tenant(tenant_id, int(time.monotonic() / settings.CONFIG_SECONDS)).tier_id
 
 
 @functools.lru_cache(maxsize=4096)
-def _max_model_tier(tenant_id: uuid.UUID, _period: int) -> Tier | None:
+def _tenant(tenant_id: uuid.UUID, _period: int) -> Tenant:
     try:
-        tenant = Tenant.objects.select_related("tier").get(pk=tenant_id)
+        return Tenant.objects.select_related("tier").get(pk=tenant_id)
     finally:
         release_connection()
-    name = tenant.max_model_tier or tenant.tier.max_model_tier
-    return Tier(name) if name else None
 
 
 def api_key_by_plaintext(plaintext: str) -> ApiKey | None:

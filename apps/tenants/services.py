@@ -181,3 +181,18 @@ def tiers_ensure() -> None:
     """Creates the tiers that are not there yet; what an operator has changed stays."""
     for name, defaults in TIERS.items():
         TenantTier.objects.get_or_create(name=name, defaults=defaults)
+
+
+def tenants_throttle(percents: Mapping[uuid.UUID, int]) -> int:
+    """Leaves these tenants so many percent of their concurrency and rates, and all others the whole; returns how many
+    that changes.
+    """
+    changed = 0
+    for percent in sorted(set(percents.values())):
+        meant = [tenant_id for tenant_id, own in percents.items() if own == percent]
+        others = Tenant.objects.filter(pk__in=meant).filter(
+            ~Q(throttle_percent=percent) | Q(throttle_percent=None)
+        )
+        changed += others.update(throttle_percent=percent)
+    freed = Tenant.objects.exclude(throttle_percent=None).exclude(pk__in=list(percents))
+    return changed + freed.update(throttle_percent=None)

@@ -14,7 +14,7 @@ from agentplatform.llm.messages import ModelRequest, ModelResponse
 from apps.database import call_function, from_jsonb, to_jsonb, until_answered
 from apps.gateway.batch_results import SettledRequest
 from apps.gateway.batches import batches_group, batches_hurry_unawaited, batches_work
-from apps.workflows.store import OUTAGE_PATIENCE_SECONDS, cost_limit_reached
+from apps.workflows.store import OUTAGE_PATIENCE_SECONDS, budget_short
 
 WORK_SECONDS = 30.0
 """How long one run of the upkeep takes on further batches."""
@@ -44,9 +44,10 @@ class DatabaseBatchLane:
             what="leaving a call to a batch",
             give_up_after_seconds=OUTAGE_PATIENCE_SECONDS,
         )
-        if told is None:
-            raise cost_limit_reached()
-        return _batched_call(from_jsonb(told))
+        answer = from_jsonb(told)
+        if "refusal" in answer:
+            raise budget_short(answer["refusal"])
+        return _batched_call(answer)
 
     def find(
         self, step_id: uuid.UUID, ordinal: int, request_hash: str, *, withdraw: bool
@@ -77,12 +78,18 @@ def batches_advance() -> None:
         if withdrawn:
             batches_hurry_unawaited()
         batches_group()
-        batches_work(_settle, seconds=WORK_SECONDS)
+        batches_work(DatabaseBatchSettlement(), seconds=WORK_SECONDS)
     finally:
         _places.release()
 
 
-def _settle(results: Sequence[SettledRequest]) -> None:
-    if results:
-        document = to_jsonb([result.to_json() for result in results])
-        call_function("workflows_settle_batch", [document], ["jsonb"])
+class DatabaseBatchSettlement:
+    """A BatchSettlement: workflows pay for what their calls in batches have cost."""
+
+    def settle(self, results: Sequence[SettledRequest]) -> None:
+        if results:
+            document = to_jsonb([result.to_json() for result in results])
+            call_function("workflows_settle_batch", [document], ["jsonb"])
+
+    def give_up(self, call_ids: Sequence[uuid.UUID], code: str) -> None:
+        call_function("workflows_give_up_calls", [list(call_ids), code], ["uuid[]", "text"])

@@ -75,6 +75,7 @@ class Dispatcher:
         if not self._lead():
             return
         self._every(POLL_SECONDS, "timers", dispatching.wake_due)
+        self._every(POLL_SECONDS, "held steps", dispatching.wake_held)
         self._every(1.0, "batches", dispatching.wake_batched)
         while dispatching.admit() >= dispatching.ADMIT_LIMIT:
             pass
@@ -84,6 +85,7 @@ class Dispatcher:
         self._every(1.0, "deadlines", dispatching.end_overdue_workflows)
         if time.monotonic() >= self._reap_from:
             self._every(1.0, "lost steps", dispatching.recover_lost_steps)
+            self._every(5.0, "reservations", dispatching.sweep_reservations)
 
     def _every(self, seconds: float, what: str, call: Callable[[], object]) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.db.models.functions import Now
 
 from agentplatform.execution.executor import LeasedStep, Outcome, decide_outcome
@@ -49,6 +50,17 @@ def wake_due() -> int:
 def wake_batched() -> int:
     """Makes ready the steps whose calls a batch has ended; returns how many."""
     return int(call_function("workflows_wake_batched", [SWEEP_LIMIT], ["int"])[0][0])
+
+
+def wake_held() -> int:
+    """Makes ready the held steps that there is budget for again; returns how many."""
+    return int(call_function("workflows_wake_held", [SWEEP_LIMIT], ["int"])[0][0])
+
+
+def sweep_reservations() -> int:
+    """Charges calls whose attempt nobody runs any longer at their worst case; returns how many."""
+    arguments = [settings.RESERVATION_GRACE_SECONDS, SWEEP_LIMIT]
+    return int(call_function("workflows_sweep_reservations", arguments, ["float", "int"])[0][0])
 
 
 def mark_lost_lanes() -> None:

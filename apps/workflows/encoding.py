@@ -62,6 +62,9 @@ def outcome_to_json(step: LeasedStep, outcome: Outcome, decision: Decision) -> d
             "error_code": outcome.wait.code,
             "error_message": outcome.wait.message,
         }
+        if outcome.wait.needs is not None:
+            usd_micros, tokens = outcome.wait.needs
+            document["hold"] = {"usd_micros": usd_micros, "tokens": tokens}
     elif outcome.failure is None:
         document["output"] = outcome.output
         document["known"] = known_node(step.definition, decision)

@@ -10,11 +10,12 @@ from typing import Any
 from django.conf import settings
 
 from agentplatform.execution.executor import ClaimedStep, FinishReply, LeasedStep, Outcome
-from agentplatform.llm.errors import CostLimitReached
+from agentplatform.llm.errors import BudgetShort
 from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
 from agentplatform.workflows.coordinator import Decision, apply, claimed
 from agentplatform.workflows.definition import StepSpec
 from agentplatform.workflows.statuses import StepStatus
+from apps.budgets.selectors import restraint_of
 from apps.database import call_function, from_jsonb, to_jsonb, until_answered
 from apps.tenants.selectors import max_model_tier
 from apps.workflows.accounting import accounts
@@ -60,11 +61,14 @@ class DatabaseStepStore:
         definition = definition_by_id(data["definition_id"])
         spec = definition.step(data["node"])
         tenant_id = uuid.UUID(data["tenant_id"])
+        api_key_id = uuid.UUID(data["api_key_id"]) if data["api_key_id"] else None
         return ClaimedStep(
             **_step_fields(data),
             workflow_id=uuid.UUID(data["workflow_id"]),
             tenant_id=tenant_id,
+            api_key_id=api_key_id,
             max_tier=max_model_tier(tenant_id),
+            restraint=restraint_of(tenant_id, api_key_id, definition.type),
             definition=definition,
             revision=data["revision"],
             state=state_from_json(definition, data["state"]),
@@ -106,13 +110,13 @@ class DatabaseCallStore:
             to_jsonb(call.to_json()),
             to_jsonb([settlement.to_json() for settlement in settlements]),
         ]
-        ((may_be_made,),) = until_answered(
-            lambda: call_function("workflows_start_call", arguments, ["uuid", "jsonb", "jsonb"]),
+        ((refusal,),) = until_answered(
+            lambda: call_function("workflows_reserve_call", arguments, ["uuid", "jsonb", "jsonb"]),
             what="start of a call",
             give_up_after_seconds=OUTAGE_PATIENCE_SECONDS,
         )
-        if not may_be_made:
-            raise cost_limit_reached()
+        if refusal is not None:
+            raise budget_short(from_jsonb(refusal))
 
     def settle(self, settlements: Iterable[Settlement]) -> None:
         settled = list(settlements)
@@ -125,12 +129,22 @@ class DatabaseCallStore:
         )
 
 
-def cost_limit_reached() -> CostLimitReached:
-    """What a call is refused with that its workflow may not be able to pay for."""
-    return CostLimitReached(
-        "max_cost_exceeded",
-        "The worst case of the next call would take the workflow over its max_cost_usd; submit it with more.",
-        transient=False,
+def budget_short(refusal: Mapping[str, Any]) -> BudgetShort:
+    """Why the database refused to reserve for a call."""
+    if refusal["code"] == "max_cost_exceeded":
+        message = "The worst case of the next call would take the workflow over its max_cost_usd; submit it with more."
+        budget = "max_cost_usd"
+    else:
+        budget = refusal["budget"]
+        message = f"Budget '{budget}' has no room for the next call this {refusal['period']}."
+    return BudgetShort(
+        refusal["code"],
+        message,
+        room_usd_micros=refusal["room_usd_micros"],
+        room_tokens=refusal.get("room_tokens"),
+        in_flight=refusal["in_flight"],
+        seconds=refusal.get("seconds"),
+        budget=budget,
     )
 
 
@@ -195,6 +209,7 @@ def _following(
         step,
         input=_input_of_following(step, step.definition.step(data["node"])),
         **_step_fields(data),
+        restraint=restraint_of(step.tenant_id, step.api_key_id, step.definition.type),
         revision=reply["revision"],
         state=claimed(apply(step.state, decision), data["node"], StepStatus.READY),
         needs=needs,

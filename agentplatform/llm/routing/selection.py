@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.llm.catalogue import Catalogue, TierSettings
 from agentplatform.llm.errors import ContextWindowExceeded
 from agentplatform.llm.routing.limits import tier_within
@@ -22,7 +23,8 @@ class Circumstances:
     """What a tier is chosen by.
 
     `complexity` in [0, 1] and `complexity_reason` are the scorer's; None where the tier is pinned. `cap` is the
-    highest tier that the tenant may use at the moment. `input_tokens` is an estimate, or exact.
+    highest tier that the tenant may use at the moment, and `restraint` what its budgets ask. `input_tokens` is an
+    estimate, or exact.
     """
 
     complexity: float | None
@@ -35,23 +37,25 @@ class Circumstances:
     seconds_left: float
     input_tokens: int
     max_tokens: int
+    restraint: Restraint = UNRESTRAINED
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The tier that was chosen, why, and the one that was `wanted` before a cap lowered it."""
+    """The tier that was chosen, why, and the one that was `wanted` before a cap, or budgets, lowered it."""
 
     tier: Tier
     wanted: Tier
     reason: str
     complexity: float | None = None
+    is_restrained: bool = False
 
 
 def select_tier(catalogue: Catalogue, told: Circumstances) -> Selection:
     """The cheapest tier that can do it.
 
     A pinned tier, else the tier of the declared use case, else by complexity; raised to the floor; lowered to the
-    tenant's cap; moved to a window that is large enough. Raises ContextWindowExceeded when no allowed tier has one.
+    tenant's cap, and for its budgets; moved to a window that is large enough. Raises ContextWindowExceeded when no allowed tier has one.
     """
     tier, reason = _wanted(catalogue.tiers, told)
     if told.floor is not None and tier.rank < told.floor.rank:
@@ -59,12 +63,16 @@ def select_tier(catalogue: Catalogue, told: Circumstances) -> Selection:
     wanted = tier
     if told.cap is not None and tier.rank > told.cap.rank:
         tier, reason = told.cap, f"{reason}; capped at {told.cap}"
+    restrained = told.restraint.tier_for(tier, told.floor)
+    is_restrained = restrained is not tier
+    if is_restrained:
+        tier, reason = restrained, f"{reason}; {restrained} for its budget"
     tier = catalogue.settings(tier).tier
     fitting = _fitting(catalogue.tiers, tier, told)
     if fitting is not tier:
         reason = f"{reason}; {fitting} for its context window"
         wanted = wanted if wanted.rank > fitting.rank else fitting
-    return Selection(fitting, wanted, reason, told.complexity)
+    return Selection(fitting, wanted, reason, told.complexity, is_restrained)
 
 
 def fits(settings: TierSettings, input_tokens: int, max_tokens: int) -> bool:

@@ -129,14 +129,6 @@ class Migration(migrations.Migration):
                 ),
                 ("generation", models.PositiveIntegerField(default=1, editable=False)),
                 (
-                    "counts_since",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(),
-                        editable=False,
-                        help_text="When its generation began.",
-                    ),
-                ),
-                (
                     "created_at",
                     models.DateTimeField(
                         db_default=django.db.models.functions.datetime.Now(), editable=False
@@ -151,7 +143,7 @@ class Migration(migrations.Migration):
             name="BudgetHold",
             fields=[
                 ("step_id", models.UUIDField(primary_key=True, serialize=False)),
-                ("workflow_id", models.UUIDField()),
+                ("workflow_id", models.UUIDField(db_index=True)),
                 ("api_key_id", models.UUIDField(null=True)),
                 ("task_type", models.CharField(max_length=64)),
                 ("usd_micros", models.BigIntegerField()),

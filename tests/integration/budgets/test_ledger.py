@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError
 from django.db.models import Sum
 
-from agentplatform.llm.errors import CostLimitReached
+from agentplatform.llm.errors import BudgetShort
 from agentplatform.llm.journal import Settlement, StartedCall
 from agentplatform.llm.messages import ModelResponse, Usage
 from apps.budgets.models import LedgerEntry
@@ -75,17 +75,17 @@ def test_a_start_that_was_lost_comes_back_with_its_settlement(submit: Submit, ha
 
 
 def test_a_refused_call_costs_nothing_and_a_broken_one_what_was_seen(submit: Submit, hand: Hand) -> None:
-    """A failed call is in the ledger only if the provider had begun to answer."""
+    """Every attempt has its entry: one that was refused at nothing, one that broke off at what had been billed."""
     submit("one_ask")
     call = started(hand)
     refused = replace(settlement(call, cost=0), status="failed", usage=Usage(), response=None)
     DatabaseCallStore().settle([refused])
-    assert not LedgerEntry.objects.exists()
+    assert LedgerEntry.objects.values_list("outcome", "cost_usd_micros").get() == ("failed", 0)
     second = replace(call, ordinal=1, call_id=type(call.call_id)(int=call.call_id.int + 1))
     DatabaseCallStore().start(second, ())
     broken = replace(settlement(second, cost=7), status="failed", estimated=True, response=None)
     DatabaseCallStore().settle([broken])
-    assert LedgerEntry.objects.get().estimated
+    assert LedgerEntry.objects.get(call_id=second.call_id).estimated
 
 
 def test_no_call_starts_whose_worst_case_exceeds_the_limit(submit: Submit, hand: Hand) -> None:
@@ -94,7 +94,7 @@ def test_no_call_starts_whose_worst_case_exceeds_the_limit(submit: Submit, hand:
     call = started(hand)
     DatabaseCallStore().settle([settlement(call, cost=50)])
     following = replace(call, ordinal=1, call_id=type(call.call_id)(int=call.call_id.int + 1))
-    with pytest.raises(CostLimitReached):
+    with pytest.raises(BudgetShort):
         DatabaseCallStore().start(following, ())
     assert Call.objects.count() == 1
 

@@ -148,11 +148,11 @@ def test_many_processes_send_and_settle_each_call_once(
     def one(_: int) -> None:
         try:
             batches.batches_group()
-            batches.batches_work(_settle_in_database, seconds=5)
+            batches.batches_work(DatabaseBatchSettlement(), seconds=5)
         finally:
             connection.close()
 
-    from apps.workflows.batching import _settle as _settle_in_database
+    from apps.workflows.batching import DatabaseBatchSettlement
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(one, range(16)))

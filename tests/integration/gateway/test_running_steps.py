@@ -149,7 +149,11 @@ def test_calls_that_break_off_or_are_refused_are_accounted_for(
         ("failed", "overloaded_error", False),
         ("settled", "", False),
     ]
-    assert list(LedgerEntry.objects.order_by("id").values_list("estimated", flat=True)) == [True, False]
+    assert list(LedgerEntry.objects.order_by("id").values_list("estimated", flat=True)) == [
+        True,
+        False,
+        False,
+    ]
     assert not StepAttempt.objects.exists()
 
 
