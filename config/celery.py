@@ -86,6 +86,11 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 60.0},
         },
+        "watch-spend": {
+            "task": "maintenance.watch_spend",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
         # For hints of dead letters that were lost.
         "sweep-dead-letters": {
             "task": "workflows.sweep_dead_letters",

@@ -186,6 +186,12 @@ WORKER_MAX_RSS_MB = int(env("WORKER_MAX_RSS_MB", "1500"))
 # How old a reservation must be to count as left behind, once nobody runs the attempt that made it.
 RESERVATION_GRACE_SECONDS = float(env("RESERVATION_GRACE_SECONDS", "60"))
 
+# --- Projections and digests -------------------------------------------------------------------------------
+# How old the projection of a window may be before it is made anew.
+FORECAST_SECONDS = float(env("FORECAST_SECONDS", "600"))
+# From which hour of the day (UTC) on yesterday's costs are told.
+COST_DIGEST_HOUR = int(env("COST_DIGEST_HOUR", "7"))
+
 # --- Embedder: a process of the same machine ------------------------------------------------------------------
 EMBEDDER_SOCKET = env("EMBEDDER_SOCKET", str(HOME / "embedder.sock"))
 

@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from agentplatform.identifiers import uuid7
-from apps.budgets.models import LedgerEntry
+from apps.budgets.models import Budget, LedgerEntry
+from apps.database import call_function
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
 
@@ -85,3 +86,21 @@ def history(tenant: Tenant) -> Callable[..., None]:
         )
 
     return fill
+
+
+@pytest.fixture
+def budget(tenant: Tenant) -> Callable[..., Budget]:
+    """Makes a budget with its present windows; of the tenant, unless another scope is named."""
+
+    def make(name: str = "acme", **fields: Any) -> Budget:
+        if "scope" not in fields:
+            fields |= {"scope": "tenant", "tenant": tenant}
+        made = Budget.objects.create(name=name, **fields)
+        call_function(
+            "budgets_windows",
+            [tenant.pk, tenant.tier_id, made.api_key_id, made.task_type or "answer_question"],
+            ["uuid", "text", "uuid", "text"],
+        )
+        return made
+
+    return make
