@@ -81,6 +81,16 @@ app.conf.update(
             "schedule": 1.0,
             "options": {"expires": 1.0},
         },
+        "roll-up-spend": {
+            "task": "maintenance.roll_up_spend",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
+        "watch-spend": {
+            "task": "maintenance.watch_spend",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
         # For hints of dead letters that were lost.
         "sweep-dead-letters": {
             "task": "workflows.sweep_dead_letters",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dj_database_url
 
+from agentplatform.notifications.addresses import AddressRules
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from config.connections import AnsweringConnection
 
@@ -50,6 +51,7 @@ INSTALLED_APPS = [
     "apps.gateway",
     "apps.knowledge",
     "apps.workflows",
+    "apps.insights",
     "apps.api",
     *env_list("AGENTPLATFORM_EXTRA_APPS"),
 ]
@@ -184,6 +186,12 @@ WORKER_MAX_RSS_MB = int(env("WORKER_MAX_RSS_MB", "1500"))
 # How old a reservation must be to count as left behind, once nobody runs the attempt that made it.
 RESERVATION_GRACE_SECONDS = float(env("RESERVATION_GRACE_SECONDS", "60"))
 
+# --- Projections and digests -------------------------------------------------------------------------------
+# How old the projection of a window may be before it is made anew.
+FORECAST_SECONDS = float(env("FORECAST_SECONDS", "600"))
+# From which hour of the day (UTC) on yesterday's costs are told.
+COST_DIGEST_HOUR = int(env("COST_DIGEST_HOUR", "7"))
+
 # --- Embedder: a process of the same machine ------------------------------------------------------------------
 EMBEDDER_SOCKET = env("EMBEDDER_SOCKET", str(HOME / "embedder.sock"))
 
@@ -218,6 +226,7 @@ DEFAULT_FROM_EMAIL = env("EMAIL_FROM", "agentplatform@localhost")
 OPERATOR_EMAILS = env_list("OPERATOR_EMAILS")
 # Private addresses that webhooks may be sent to all the same, as CIDRs.
 WEBHOOK_ALLOWED_NETWORKS = env_list("WEBHOOK_ALLOWED_NETWORKS")
+AddressRules.allowing(WEBHOOK_ALLOWED_NETWORKS)  # what is no network stops the start
 WEBHOOK_TIMEOUT_SECONDS = float(env("WEBHOOK_TIMEOUT_SECONDS", "10"))
 # The ceiling of the first delay before a delivery is tried again; it doubles from attempt to attempt.
 DELIVERY_RETRY_SECONDS = float(env("DELIVERY_RETRY_SECONDS", "5"))

@@ -43,6 +43,15 @@ class Season:
     zone: ZoneInfo
     factors: tuple[float, ...] = (1.0,) * HOURS_A_WEEK
 
+    def moved_to(self, zone: ZoneInfo, at: datetime) -> Season:
+        """The same hours by the clock of another zone, with the zones as far apart as they are at that moment."""
+        apart = at.astimezone(zone).utcoffset() or timedelta()
+        apart -= at.astimezone(self.zone).utcoffset() or timedelta()
+        shift = round(apart / HOUR)
+        return Season(
+            zone, tuple(self.factors[(slot - shift) % HOURS_A_WEEK] for slot in range(HOURS_A_WEEK))
+        )
+
     def slot(self, hour: datetime) -> int:
         """The hour of the week."""
         local = hour.astimezone(self.zone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 WORKFLOW_FINISHED = "workflow.finished"
 ENDPOINT_DISABLED = "webhook.endpoint_disabled"
 DEAD_LETTER_GROUP_OPENED = "dead_letter.group_opened"
+COST_DIGEST = "cost.digest"
 PING = "ping"
 """Sent to one endpoint when somebody tests it; nobody subscribes to it."""
 
@@ -14,6 +15,7 @@ EVENT_TYPES: dict[str, str] = {
     "workflow.resumed": "A workflow that was held goes on.",
     "budget.threshold": "A budget has passed one of its thresholds.",
     "budget.velocity": "Money is spent at a pace that implies an overage.",
+    COST_DIGEST: "What a day has cost, each morning.",
     DEAD_LETTER_GROUP_OPENED: "Steps give up in a way that is new, or that comes again.",
     ENDPOINT_DISABLED: "An endpoint has failed for so long that nothing is sent to it any more.",
 }

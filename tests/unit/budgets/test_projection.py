@@ -241,6 +241,16 @@ def test_a_season_counts_parts_of_hours_and_the_hour_that_summer_time_takes() ->
     assert flat.weight(start + timedelta(minutes=45), start + timedelta(minutes=75)) == pytest.approx(0.5)
 
 
+def test_a_season_is_the_same_by_another_clock() -> None:
+    """Monday noon in Berlin is Monday noon in Berlin, whatever zone one counts in."""
+    berlin = Season(BERLIN, tuple(float(slot) for slot in range(168)))
+    tokyo = berlin.moved_to(ZoneInfo("Asia/Tokyo"), datetime(2026, 6, 1, tzinfo=UTC))
+    hours = [datetime(2026, 6, 1, tzinfo=UTC) + number * HOUR for number in range(168)]
+    assert [tokyo.factors[tokyo.slot(hour)] for hour in hours] == [
+        berlin.factors[berlin.slot(hour)] for hour in hours
+    ]
+
+
 def test_equal_seeds_are_equal_tenants() -> None:
     """The figures of the benchmark can be had again."""
     assert spend(17) == spend(17)

@@ -1,0 +1,42 @@
+"""Writes of the hourly sums of the ledger."""
+
+from __future__ import annotations
+
+from django.db import connection, transaction
+
+# From the hour before this one on, or from the last hour that is there, whichever is earlier: nothing is left out when
+# nobody has added up for a while, and the first time adds up all there is. Entries are never changed or deleted, so a
+# row never has to go.
+_ROLL_UP = """
+    INSERT INTO budgets_hourlyspend AS h (
+        hour, tenant_id, tenant_tier, api_key_id, task_type, agent, tier, provider, model, kind, calls, input_tokens,
+        output_tokens, cache_read_tokens, served_tokens, cost_usd_micros, avoided_usd_micros, unknown_usd_micros)
+    SELECT date_trunc('hour', e.created_at, 'UTC'), e.tenant_id, e.tenant_tier, e.api_key_id, e.task_type, e.agent, e.tier,
+           e.provider, e.model, e.kind, count(*), sum(e.input_tokens + e.cache_write_5m_tokens + e.cache_write_1h_tokens
+           + e.cache_read_tokens), sum(e.output_tokens), sum(e.cache_read_tokens), sum(e.served_tokens),
+           sum(e.cost_usd_micros), sum(e.avoided_usd_micros),
+           coalesce(sum(e.cost_usd_micros) FILTER (WHERE e.outcome = 'unknown'), 0)
+    FROM budgets_ledgerentry e
+    WHERE e.created_at >= least(date_trunc('hour', now(), 'UTC') - interval '1 hour',
+        coalesce((SELECT max(hour) FROM budgets_hourlyspend), '-infinity'))
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+    ON CONFLICT (hour, tenant_id, tenant_tier, api_key_id, task_type, agent, tier, provider, model, kind) DO UPDATE
+    SET calls = excluded.calls, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+        cache_read_tokens = excluded.cache_read_tokens, served_tokens = excluded.served_tokens,
+        cost_usd_micros = excluded.cost_usd_micros, avoided_usd_micros = excluded.avoided_usd_micros,
+        unknown_usd_micros = excluded.unknown_usd_micros
+    WHERE (h.calls, h.cost_usd_micros) IS DISTINCT FROM (excluded.calls, excluded.cost_usd_micros)
+"""
+
+
+def spend_rollup() -> int:
+    """Adds up the ledger of the last two hours anew, late entries included; returns how many rows that changed.
+
+    While another process does it nothing is done.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('budgets_hourlyspend'))")
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(_ROLL_UP)
+        return int(cursor.rowcount)

@@ -1,0 +1,22 @@
+"""Celery tasks: what is added up from time to time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+
+from apps.budgets.rollup import spend_rollup
+from apps.insights.velocity_alerts import spend_watch
+
+
+@shared_task(name="maintenance.roll_up_spend", ignore_result=True)
+def roll_up_spend(**_: Any) -> None:
+    """Adds up the ledger by the hour."""
+    spend_rollup()
+
+
+@shared_task(name="maintenance.watch_spend", ignore_result=True)
+def watch_spend(**_: Any) -> None:
+    """Renews projections, and tells of budgets that burn too fast."""
+    spend_watch()
