@@ -57,6 +57,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Providers", "dns", "gateway", "provider"),
             ("Circuits", "electrical_services", "gateway", "circuittrip"),
             ("Prices", "sell", "gateway", "modelprice"),
+            ("Budgets", "savings", "budgets", "budget"),
+            ("Budget actions", "notifications_active", "budgets", "thresholdcrossing"),
+            ("Held steps", "pause_circle", "budgets", "budgethold"),
+            ("Calls in flight", "hourglass_top", "budgets", "reservation"),
             ("Ledger", "receipt_long", "budgets", "ledgerentry"),
         ),
         _group(
