@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dj_database_url
 
+from agentplatform.notifications.addresses import AddressRules
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from config.connections import AnsweringConnection
 
@@ -227,6 +228,7 @@ DEFAULT_FROM_EMAIL = env("EMAIL_FROM", "agentplatform@localhost")
 OPERATOR_EMAILS = env_list("OPERATOR_EMAILS")
 # Private addresses that webhooks may be sent to all the same, as CIDRs.
 WEBHOOK_ALLOWED_NETWORKS = env_list("WEBHOOK_ALLOWED_NETWORKS")
+AddressRules.allowing(WEBHOOK_ALLOWED_NETWORKS)  # what is no network stops the start
 WEBHOOK_TIMEOUT_SECONDS = float(env("WEBHOOK_TIMEOUT_SECONDS", "10"))
 # The ceiling of the first delay before a delivery is tried again; it doubles from attempt to attempt.
 DELIVERY_RETRY_SECONDS = float(env("DELIVERY_RETRY_SECONDS", "5"))

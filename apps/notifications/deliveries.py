@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import traceback
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -101,6 +102,9 @@ def _work(first: uuid.UUID | None) -> None:
         deliveries_work(first)
     except OUTAGE_ERRORS as error:
         logger.warning("the database does not answer (%s); deliveries go on later", type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - its text may quote what was sent
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("unexpected %s in a delivery, which is tried again\n%s", type(error).__name__, trace)
     finally:
         _places.release()
 

@@ -28,6 +28,11 @@ def send_mail(delivery: Delivery, notice: Notice) -> AttemptResult:
     except smtplib.SMTPResponseException as error:
         code = "login_refused" if isinstance(error, smtplib.SMTPAuthenticationError) else "mail_refused"
         return _refused(began, code, "The mail server refused the message.", error.smtp_code)
+    except ValueError:
+        message = "No message can be written to this address."
+        return AttemptResult(
+            time.monotonic() - began, error_code="address_invalid", error_message=message, is_permanent=True
+        )
     except (smtplib.SMTPException, OSError) as error:
         return AttemptResult(
             time.monotonic() - began,

@@ -47,6 +47,8 @@ def post(
         return _failed(began, "address_refused", str(error), is_hosts=False)
     except NameUnknown as error:
         return _failed(began, "name_unknown", str(error))
+    except ValueError:
+        return _failed(began, "invalid_url", "The URL's host cannot be connected to.", is_hosts=False)
     except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
         return _failed(began, *_network_failure(error, time.monotonic() - began >= timeout_seconds))
     return result_of_answer(status, answered, excerpt, time.monotonic() - began, datetime.now(UTC))

@@ -16,11 +16,14 @@ SOON = {
 }
 """Batches are sent after a second, and looked for after three when whoever sent one is gone."""
 
+HOOKS = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DELIVERY_RETRY_SECONDS": "0.2"}
+"""Receivers of tests are on loopback, and what they refuse is sent again at once."""
+
 
 @pytest.fixture(scope="session")
 def _product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     processes = (*PROCESSES, "beat")
-    with running_product(tmp_path_factory.mktemp("functional"), processes, **SOON) as product:
+    with running_product(tmp_path_factory.mktemp("functional"), processes, **SOON, **HOOKS) as product:
         yield product
 
 

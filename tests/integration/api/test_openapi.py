@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from tests.integration.api.conftest import DOCUMENTS, PROBLEM, WORKFLOWS, Api
 
+WEBHOOKS = "/api/v1/webhooks/"
 METHODS = {"get", "put", "post", "delete", "patch"}
 
 
@@ -87,10 +88,14 @@ def test_the_documentation_is_for_everybody(anonymous: Api) -> None:
     assert response["Content-Type"].startswith("text/html")
 
 
-def test_answers_are_as_the_document_says(api: Api, document: dict[str, Any]) -> None:
+def test_answers_are_as_the_document_says(api: Api, document: dict[str, Any], settings: Any) -> None:
     """Each status is one that is declared, and each body fits its schema."""
     workflow_id, document_id = api.submit(), api.upload(external_id="x")["id"]
     nobody = uuid.uuid4()
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    hook = {"url": "http://127.0.0.1:9/", "events": ["workflow.finished"]}
+    webhook_id = api.post(WEBHOOKS, hook).json()["id"]
+    delivery_id = api.post(f"{WEBHOOKS}{webhook_id}/test/", {}).json()["id"]
     body: dict[str, Any] = {"title": "t", "content": "c"}
     noop: dict[str, Any] = {"type": "one_noop", "input": {}}
     fan_out = {"type": "fan_out", "input": {"count": 1}, "dry_run": True}
@@ -120,6 +125,16 @@ def test_answers_are_as_the_document_says(api: Api, document: dict[str, Any]) ->
         (200, "get", "/api/v1/definitions/", None),
         (200, "get", "/api/v1/definitions/answer_question/", None),
         (404, "get", "/api/v1/definitions/nope/", None),
+        (201, "post", WEBHOOKS, hook),
+        (400, "post", WEBHOOKS, {"url": "http://10.0.0.1/"}),
+        (200, "get", WEBHOOKS, None),
+        (200, "patch", f"{WEBHOOKS}{webhook_id}/", {"description": "d"}),
+        (200, "post", f"{WEBHOOKS}{webhook_id}/rotate-secret/", {"overlap_seconds": 60}),
+        (202, "post", f"{WEBHOOKS}{webhook_id}/test/", None),
+        (200, "get", f"{WEBHOOKS}{webhook_id}/deliveries/", None),
+        (409, "post", f"{WEBHOOKS}deliveries/{delivery_id}/redeliver/", None),
+        (204, "delete", f"{WEBHOOKS}{webhook_id}/", None),
+        (200, "get", "/api/v1/notices/", None),
     ]
     for status, method, path, sent in asked:
         data = b"" if sent is None else json.dumps(sent).encode()

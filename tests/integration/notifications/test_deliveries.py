@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from standardwebhooks import WebhookVerificationError
 
@@ -53,6 +53,12 @@ def emit(tenant: Tenant, event_type: str = "workflow.held", data: Any = HELD) ->
 def hurry() -> None:
     """Makes what waits for its next attempt due."""
     Delivery.objects.filter(status="pending").update(next_attempt_at=F("created_at"))
+
+
+def connections_in_use() -> int:
+    """How many connections of this process's pool somebody has borrowed; this thread may be one."""
+    stats = cast(Any, connection).pool.get_stats()
+    return int(stats["pool_size"] - stats["pool_available"])
 
 
 def log_of(delivery: Delivery) -> list[tuple[int | None, str]]:
@@ -329,12 +335,28 @@ def test_an_endpoint_that_hangs_holds_two_slots_and_keeps_nobody_waiting(
             pool.submit(deliveries_work)
         eventually(lambda: len(receiver.requests) == 2, 5, "the endpoint is not called")
         assert delivery_take() is None
+        assert connections_in_use() <= 1, "an attempt holds a connection of the database"
         other = tenant_create(name="other", tier="standard")
         endpoint_create(tenant=other, url=receiver.url)
         emit(other)
         assert delivery_take() is not None
         receiver.held.set()
     assert len(receiver.requests) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_take_at_once_do_not_pass_the_limit_together(tenant: Tenant, issued: IssuedSecret) -> None:
+    """The second waits until the first has committed, and counts what it has taken."""
+    for _ in range(3):
+        emit(tenant)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            assert delivery_take() is not None
+            assert delivery_take() is not None
+            third = pool.submit(delivery_take)
+            with pytest.raises(TimeoutError):
+                third.result(timeout=0.1)
+        assert third.result(timeout=5) is None
 
 
 @pytest.mark.django_db(transaction=True)

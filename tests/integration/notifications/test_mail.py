@@ -86,3 +86,14 @@ def test_without_a_mail_server_what_was_pending_is_skipped(
     settings.EMAIL_HOST = ""
     deliveries_work()
     assert Delivery.objects.get().status == "skipped"
+
+
+def test_an_address_that_is_none_has_failed(
+    settings: Any, mail_server: MailServer, notices_for: Callable[..., Notice]
+) -> None:
+    """As OPERATOR_EMAILS may hold one."""
+    settings.OPERATOR_EMAILS = ["ops@example.com\nBcc: all@example.com"]
+    notices_for(audience="both")
+    deliveries_work()
+    assert Delivery.objects.get().log.get().error_code == "address_invalid"
+    assert Delivery.objects.get().status == "failed"

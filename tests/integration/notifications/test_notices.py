@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import redis
 from django.db import transaction
 
 from apps.notifications.models import Delivery, Endpoint, Notice, Recipient
@@ -122,3 +125,22 @@ def test_an_acknowledged_notice_is_no_longer_unread(tenant: Tenant) -> None:
     assert notices_acknowledge([first.pk, uuid.uuid4()], User.objects.create_user("bob")) == []
     first.refresh_from_db()
     assert (unread_count(), first.acknowledged_by) == (1, user)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hint_goes_out_after_the_commit_and_holds_an_id_alone(settings: Any) -> None:
+    """None while the transaction is open."""
+    tenant = tenant_create(name="acme", tier="standard")
+    endpoint(tenant)
+    with redis.Redis.from_url(settings.BROKER_URL) as broker:
+        broker.delete("maintenance")
+        with transaction.atomic():
+            notice = tell(tenant, title="a secret")
+            assert broker.llen("maintenance") == 0
+        (message,) = cast(list[bytes], broker.lrange("maintenance", 0, -1))
+        broker.delete("maintenance")
+    envelope = json.loads(message)
+    body = base64.b64decode(envelope["body"]).decode()
+    assert envelope["headers"]["task"] == "maintenance.deliver"
+    assert json.loads(body)[0] == [str(Delivery.objects.get(notice=notice).pk)]
+    assert "secret" not in body
