@@ -61,6 +61,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Budget actions", "notifications_active", "budgets", "thresholdcrossing"),
             ("Held steps", "pause_circle", "budgets", "budgethold"),
             ("Calls in flight", "hourglass_top", "budgets", "reservation"),
+            ("Costs", "payments", "insights", "budgetforecast", "costs"),
+            ("Projections", "trending_up", "insights", "budgetforecast"),
             ("Ledger", "receipt_long", "budgets", "ledgerentry"),
         ),
         _group(

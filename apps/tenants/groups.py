@@ -40,6 +40,7 @@ READABLE: dict[str, frozenset[str]] = {
             "operatoraction",
         }
     ),
+    "insights": frozenset({"budgetforecast"}),
     "django_celery_results": frozenset({"taskresult"}),
 }
 """What all groups may read, by app."""
