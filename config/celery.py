@@ -91,6 +91,12 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 60.0},
         },
+        # Each hour, so that a day is told of also when nothing ran in its own; nobody is told twice.
+        "send-cost-digests": {
+            "task": "maintenance.send_cost_digests",
+            "schedule": crontab(minute="0"),
+            "options": {"expires": 3600.0},
+        },
         # For hints of dead letters that were lost.
         "sweep-dead-letters": {
             "task": "workflows.sweep_dead_letters",

@@ -189,6 +189,8 @@ RESERVATION_GRACE_SECONDS = float(env("RESERVATION_GRACE_SECONDS", "60"))
 # --- Projections and digests -------------------------------------------------------------------------------
 # How old the projection of a window may be before it is made anew.
 FORECAST_SECONDS = float(env("FORECAST_SECONDS", "600"))
+# How old the figures of the admin's front page may be.
+DASHBOARD_SECONDS = float(env("DASHBOARD_SECONDS", "5"))
 # From which hour of the day (UTC) on yesterday's costs are told.
 COST_DIGEST_HOUR = int(env("COST_DIGEST_HOUR", "7"))
 
@@ -260,6 +262,7 @@ UNFOLD = {
     "SITE_URL": "/api/docs/",
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "apps.console.navigation.environment",
+    "DASHBOARD_CALLBACK": "apps.insights.dashboard.dashboard",
     "SIDEBAR": {"navigation": "apps.console.navigation.navigation"},
     "STYLES": ["apps.console.navigation.stylesheet"],
 }

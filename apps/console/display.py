@@ -19,7 +19,7 @@ PREVIEW_CHARACTERS = 800
 
 
 def dollars(usd_micros: int | None) -> str:
-    """Micro-dollars as dollars, to the micro-dollar, with at least two decimals: $12.50, $0.000345."""
+    """Micro-dollars as dollars, to the micro-dollar, with at least two decimals: $12.50, $0.000345, -$3.00."""
     if usd_micros is None:
         return NOTHING
     whole, micros = divmod(abs(int(usd_micros)), 1_000_000)

@@ -57,6 +57,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Providers", "dns", "gateway", "provider"),
             ("Circuits", "electrical_services", "gateway", "circuittrip"),
             ("Prices", "sell", "gateway", "modelprice"),
+            ("Costs", "payments", "insights", "budgetforecast", "costs"),
+            ("Projections", "trending_up", "insights", "budgetforecast"),
             ("Ledger", "receipt_long", "budgets", "ledgerentry"),
         ),
         _group(

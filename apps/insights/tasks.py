@@ -7,6 +7,7 @@ from typing import Any
 from celery import shared_task
 
 from apps.budgets.rollup import spend_rollup
+from apps.insights.digest import cost_digests_send
 from apps.insights.velocity_alerts import spend_watch
 
 
@@ -20,3 +21,9 @@ def roll_up_spend(**_: Any) -> None:
 def watch_spend(**_: Any) -> None:
     """Renews projections, and tells of budgets that burn too fast."""
     spend_watch()
+
+
+@shared_task(name="maintenance.send_cost_digests", ignore_result=True)
+def send_cost_digests(**_: Any) -> None:
+    """Tells what yesterday has cost, once a day."""
+    cost_digests_send()

@@ -14,13 +14,14 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.database import from_jsonb, to_jsonb
+from apps.notifications.event_types import COST_DIGEST
 from apps.notifications.hints import send_delivery_hints
 from apps.notifications.models import Audience, Delivery, Endpoint, Notice, Recipient, Severity
 from apps.tenants.models import User
 
 NO_MAIL_SERVER = "No mail is sent: EMAIL_HOST is not set."
 OPERATORS_MIN_SEVERITY = Severity.WARNING
-"""Below this nothing is sent to OPERATOR_EMAILS; a recipient in the admin chooses."""
+"""Below this nothing is sent to OPERATOR_EMAILS but a digest; a recipient in the admin chooses."""
 
 MAX_PURGED = 20_000
 """How many rows of a kind are deleted at a time."""
@@ -127,7 +128,8 @@ def _emails(notice: Notice) -> list[Delivery]:
         _of_audience(notice), is_enabled=True, min_severity__in=_SEVERITIES[: rank + 1]
     ).filter(Q(events=[]) | Q(events__contains=[notice.code]))
     addresses = [(recipient.tenant_id, recipient.email) for recipient in recipients]
-    if notice.audience != Audience.TENANT and rank >= _SEVERITIES.index(OPERATORS_MIN_SEVERITY):
+    is_for_all = rank >= _SEVERITIES.index(OPERATORS_MIN_SEVERITY) or notice.code == COST_DIGEST
+    if notice.audience != Audience.TENANT and is_for_all:
         known = {email.lower() for tenant_id, email in addresses if tenant_id is None}
         addresses += [(None, email) for email in settings.OPERATOR_EMAILS if email.lower() not in known]
     return [_email(notice, tenant_id, email) for tenant_id, email in addresses]

@@ -38,6 +38,7 @@ READABLE: dict[str, frozenset[str]] = {
             "operatoraction",
         }
     ),
+    "insights": frozenset({"budgetforecast"}),
     "django_celery_results": frozenset({"taskresult"}),
 }
 """What all groups may read, by app."""

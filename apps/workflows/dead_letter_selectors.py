@@ -53,3 +53,12 @@ OPEN_COUNTED = 1_000
 def open_letters_counted() -> int:
     """How many letters are open, counted up to OPEN_COUNTED."""
     return DeadLetter.objects.filter(status=DeadLetter.Status.OPEN).order_by()[: OPEN_COUNTED + 1].count()
+
+
+def open_dead_letter_groups(limit: int) -> list[tuple[DeadLetterGroup, int]]:
+    """The groups with most open letters, each with how many those are."""
+    letters = DeadLetter.objects.filter(status=DeadLetter.Status.OPEN).order_by()
+    counted = letters.values_list("fingerprint").annotate(n=Count("pk")).order_by("-n", "fingerprint")
+    counts = dict(counted[:limit])
+    groups = DeadLetterGroup.objects.in_bulk(counts)
+    return [(groups[fingerprint], count) for fingerprint, count in counts.items() if fingerprint in groups]

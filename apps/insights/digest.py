@@ -1,0 +1,141 @@
+"""What a day has cost, told once to the operators and to each tenant that spent anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.budgets.spend_selectors import SpendLine, names_of, spend_by
+from apps.console.display import dollars
+from apps.database import release_connection
+from apps.insights.costs import day_start
+from apps.insights.models import BudgetForecast, Measure
+from apps.notifications.event_types import COST_DIGEST
+from apps.notifications.models import Audience, Notice, Severity
+from apps.notifications.services import notify
+from apps.tenants.models import Tenant
+
+LINES = 10
+"""How many lines a list of a digest has."""
+
+_DAY = timedelta(days=1)
+
+
+def cost_digests_send() -> int:
+    """Tells of yesterday (UTC) once settings.COST_DIGEST_HOUR has come; returns how many were told.
+
+    May be called again and again: nobody is told twice of a day. The operators come last, so that a run that was cut
+    off is made up for by the next.
+    """
+    now = timezone.now()
+    day = day_start(now) - _DAY
+    try:
+        if now.hour < settings.COST_DIGEST_HOUR or Notice.objects.filter(dedup_key=_key(day)).exists():
+            return 0
+        lines = spend_by(["tenant", "task_type", "model"], day, day + _DAY)
+        told = sum(_tell_tenant(day, tenant, own) for tenant, own in _by_tenant(lines))
+        return told + _tell_operators(day, lines)
+    finally:
+        release_connection()
+
+
+def _by_tenant(lines: Sequence[SpendLine]) -> Iterable[tuple[Tenant, list[SpendLine]]]:
+    own: dict[Any, list[SpendLine]] = {}
+    for line in lines:
+        own.setdefault(line.key[0], []).append(line)
+    for tenant in Tenant.objects.filter(pk__in=list(own)).order_by("name"):
+        yield tenant, own[tenant.pk]
+
+
+def _tell_tenant(day: datetime, tenant: Tenant, lines: Sequence[SpendLine]) -> int:
+    total = _cost(lines)
+    before = _cost(spend_by([], day - _DAY, day, tenant=tenant.pk))
+    month = _cost(spend_by([], day.replace(day=1), day + _DAY, tenant=tenant.pk))
+    parts = [
+        _headline(total, before, month, day),
+        _list("By task type", lines, 1),
+        _list("By model", lines, 2),
+    ]
+    notice = notify(
+        code=COST_DIGEST,
+        severity=Severity.INFO,
+        title=f"Costs of {day:%Y-%m-%d}: {dollars(total)}",
+        message="\n\n".join(parts),
+        audience=Audience.TENANT,
+        tenant_id=tenant.pk,
+        data=_facts(day, lines, before, month),
+        dedup_key=f"{_key(day)} {tenant.pk}",
+    )
+    return int(notice is not None)
+
+
+def _tell_operators(day: datetime, lines: Sequence[SpendLine]) -> int:
+    total = _cost(lines)
+    before = _cost(spend_by([], day - _DAY, day))
+    month = _cost(spend_by([], day.replace(day=1), day + _DAY))
+    parts = [
+        _headline(total, before, month, day),
+        _projection(),
+        _list("By tenant", lines, 0, names_of("tenant", [line.key[0] for line in lines])),
+        _list("By task type", lines, 1),
+        _list("By model", lines, 2),
+    ]
+    notice = notify(
+        code=COST_DIGEST,
+        severity=Severity.INFO,
+        title=f"Costs of {day:%Y-%m-%d}: {dollars(total)}",
+        message="\n\n".join(part for part in parts if part),
+        audience=Audience.OPERATORS,
+        data=_facts(day, lines, before, month),
+        dedup_key=_key(day),
+    )
+    return int(notice is not None)
+
+
+def _key(day: datetime) -> str:
+    return f"{COST_DIGEST} {day:%Y-%m-%d}"
+
+
+def _facts(day: datetime, lines: Sequence[SpendLine], before: int, month: int) -> dict[str, Any]:
+    return {
+        "day": f"{day:%Y-%m-%d}",
+        "cost_usd_micros": _cost(lines),
+        "day_before_usd_micros": before,
+        "month_usd_micros": month,
+        "avoided_usd_micros": sum(line.avoided_usd_micros for line in lines),
+        "calls": sum(line.calls for line in lines),
+    }
+
+
+def _headline(total: int, before: int, month: int, day: datetime) -> str:
+    return f"{dollars(total)} on {day:%Y-%m-%d} ({dollars(before)} the day before), {dollars(month)} in {day:%B} so far."
+
+
+def _projection() -> str:
+    """What the present month is expected to come to."""
+    known = BudgetForecast.objects.filter(
+        window=None, period="month", measure=Measure.USD_MICROS, ends_at__gt=timezone.now()
+    ).first()
+    if known is None:
+        return ""
+    interval = f"{dollars(known.low)} to {dollars(known.high)}"
+    return f"This month is expected to come to {dollars(known.expected)} ({interval} with 80 %)."
+
+
+def _list(title: str, lines: Sequence[SpendLine], place: int, names: Any = None) -> str:
+    sums: dict[Any, int] = {}
+    for line in lines:
+        sums[line.key[place]] = sums.get(line.key[place], 0) + line.cost_usd_micros
+    dearest = sorted(sums.items(), key=lambda item: (-item[1], str(item[0])))
+    rows = [f"  {(names or {}).get(key, key)}: {dollars(cost)}" for key, cost in dearest[:LINES]]
+    if len(dearest) > LINES:
+        rows.append(f"  {len(dearest) - LINES} more: {dollars(sum(cost for _, cost in dearest[LINES:]))}")
+    return "\n".join([f"{title}:", *(rows or ["  nothing"])])
+
+
+def _cost(lines: Sequence[SpendLine]) -> int:
+    return sum(line.cost_usd_micros for line in lines)
