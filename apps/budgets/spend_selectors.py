@@ -120,6 +120,6 @@ def names_of(dimension: str, keys: Sequence[Any]) -> Mapping[Any, str]:
 
 
 def hourly(lines: Sequence[SpendLine]) -> Iterator[tuple[datetime, int]]:
-    """(hour, micro-dollars) of lines that were grouped by hour alone: what a projection is made from."""
+    """(hour, micro-dollars) of lines that were grouped by hour alone, as a projection takes them."""
     for line in lines:
-        yield line.key[0], line.cost_usd_micros
+        yield line.key[0], max(line.cost_usd_micros, 0)
