@@ -233,7 +233,7 @@ WEBHOOK_TIMEOUT_SECONDS = float(env("WEBHOOK_TIMEOUT_SECONDS", "10"))
 # The ceiling of the first delay before a delivery is tried again; it doubles from attempt to attempt.
 DELIVERY_RETRY_SECONDS = float(env("DELIVERY_RETRY_SECONDS", "5"))
 # How many attempts one process makes at the same time.
-DELIVERY_SLOTS = int(env("DELIVERY_SLOTS", "16"))
+DELIVERY_SLOTS = int(env("DELIVERY_SLOTS", "32"))
 # An endpoint that has failed for so long is disabled.
 WEBHOOK_DISABLE_AFTER_SECONDS = float(env("WEBHOOK_DISABLE_AFTER_SECONDS", str(5 * 24 * 3600)))
 # For how long notices and ended deliveries are kept.

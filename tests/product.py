@@ -261,11 +261,20 @@ INVARIANTS: Mapping[str, str] = {
          AND settled.request_hash = later.request_hash AND settled.id <> later.id
         WHERE settled.status = 'settled' AND later.started_at > settled.settled_at""",
     "a settled call is in the ledger once": """
-        SELECT c.id FROM gateway_call c LEFT JOIN budgets_ledgerentry l ON l.call_id = c.id
+        SELECT c.id FROM gateway_call c
+        LEFT JOIN budgets_ledgerentry l ON l.call_id = c.id AND l.kind <> 'correction'
         WHERE c.status = 'settled' GROUP BY c.id HAVING count(l.id) <> 1""",
     "a workflow costs what the ledger says": """
         SELECT w.id FROM workflows_workflow w LEFT JOIN budgets_ledgerentry l ON l.workflow_id = w.id
         GROUP BY w.id HAVING w.cost_usd_micros <> coalesce(sum(l.cost_usd_micros), 0)""",
+    "a window has used what the ledger says": """
+        SELECT w.id FROM budgets_budgetwindow w JOIN budgets_window_usage u ON u.id = w.id
+        LEFT JOIN budgets_windowset s ON w.id = ANY (s.windows)
+        LEFT JOIN budgets_ledgerentry l ON l.window_set_id = s.id
+        GROUP BY w.id, u.used_usd_micros
+        HAVING u.used_usd_micros <> w.opening_usd_micros + coalesce(sum(l.cost_usd_micros), 0)""",
+    "no window is used beyond its cap": """
+        SELECT id FROM budgets_window_usage WHERE used_usd_micros > cap_usd_micros""",
 }
 
 

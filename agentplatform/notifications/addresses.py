@@ -71,7 +71,7 @@ class UrlRefused(ValueError):
 
 
 class AddressRefused(ValueError):
-    """The host has an address that is not connected to; the text says which and why."""
+    """The host has an address that is not connected to; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,9 @@ class AddressRules:
         for address in addresses:
             kind = self.refusal(address)
             if kind is not None:
+                # Without the address: names of the inside are not for strangers to look up.
                 raise AddressRefused(
-                    f"Its host has the address {address}, which is {kind}: webhooks go to public addresses."
+                    f"Its host has an address that is {kind}; webhooks go to public addresses."
                 )
 
     def refusal(self, address: Address) -> str | None:

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.budgets.thresholds import Level
-from apps.budgets.models import BudgetWindow, Scope
+from apps.budgets.models import Budget, BudgetHold, BudgetWindow, Scope, WindowUsage
 from apps.database import release_connection
+from apps.tenants.models import Tenant
 from apps.tenants.selectors import tier_name
 
 ACTIONS_SECONDS = 1.0
@@ -113,3 +114,36 @@ def current_windows() -> QuerySet[BudgetWindow]:
     return BudgetWindow.objects.filter(
         ends_at__gt=Now(), starts_at__lte=Now(), generation=F("budget__generation"), budget__is_enabled=True
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TenantBudget:
+    """A budget that caps one tenant alone, with its present windows."""
+
+    budget: Budget
+    windows: list[WindowUsage]
+
+
+def budgets_of_tenant(tenant: Tenant) -> list[TenantBudget]:
+    """Those whose numbers are the tenant's own: of it, of its keys, of its task types, and its tier's default."""
+    has_own = Budget.objects.filter(scope=Scope.TENANT, tenant=tenant, is_enabled=True).exists()
+    mine = Q(tenant=tenant) | Q(api_key__tenant=tenant)
+    if not has_own:
+        mine |= Q(scope=Scope.EACH_TENANT, tier=tenant.tier)
+    budgets = list(Budget.objects.filter(mine, is_enabled=True))
+    windows: dict[int, list[WindowUsage]] = {}
+    present = current_windows().filter(budget__in=budgets).filter(Q(tenant=None) | Q(tenant=tenant))
+    usages = WindowUsage.objects.filter(window__in=present).select_related("window")
+    for usage in usages.order_by("window__period"):
+        windows.setdefault(usage.window.budget_id, []).append(usage)
+    return [TenantBudget(budget, windows.get(budget.pk, [])) for budget in budgets]
+
+
+def restraint_of_tenant(tenant: Tenant) -> Restraint:
+    """The strictest action in force for all of a tenant's calls, whatever their key and task type."""
+    return restraint_of(tenant.pk, None, "")
+
+
+def held_steps(tenant: Tenant) -> int:
+    """How many of the tenant's steps wait for budget."""
+    return BudgetHold.objects.filter(tenant=tenant).count()

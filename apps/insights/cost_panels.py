@@ -131,9 +131,9 @@ def budgets_panel() -> Panel:
     forecasts = forecasts_of(usage.window_id for usage in found)
     rows = []
     for usage in found:
-        money = forecasts.get((usage.window_id, Measure.USD_MICROS))
-        tokens = forecasts.get((usage.window_id, Measure.TOKENS))
-        run_out = [known.runs_out_at for known in (money, tokens) if known and known.runs_out_at]
+        known = forecasts.get(usage.window_id, [])
+        money = next((one for one in known if one.measure == Measure.USD_MICROS), None)
+        run_out = [one.runs_out_at for one in known if one.runs_out_at]
         window = usage.window
         rows.append(
             (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -36,10 +36,14 @@ class TenantProjection:
     projection: Projection
 
 
-def forecasts_of(window_ids: Iterable[int]) -> Mapping[tuple[int, str], BudgetForecast]:
-    """The stored projections of these windows, by window and measure, in one query."""
-    known = BudgetForecast.objects.filter(window__in=list(window_ids)).defer("season", "path")
-    return {(one.window_id, one.measure): one for one in known if one.window_id is not None}
+def forecasts_of(window_ids: Iterable[int]) -> dict[int, list[BudgetForecast]]:
+    """The stored projections of these windows, by window, in one query."""
+    found: dict[int, list[BudgetForecast]] = {}
+    known = BudgetForecast.objects.filter(window__in=list(window_ids)).order_by("-measure")
+    for one in known.defer("season", "path"):
+        assert one.window_id is not None
+        found.setdefault(one.window_id, []).append(one)
+    return found
 
 
 def tenant_projections(tenant_id: uuid.UUID) -> tuple[TenantProjection, ...]:

@@ -33,7 +33,7 @@ from apps.notifications.signing import current_secrets, signed_headers, webhook_
 LEASE_SECONDS = 60.0
 """Longer than any attempt: names are resolved, then an answer is waited for."""
 
-ENDPOINT_SLOTS, TENANT_SLOTS, EMAIL_SLOTS = 2, 4, 4
+ENDPOINT_SLOTS, TENANT_SLOTS, EMAIL_SLOTS = 3, 6, 4
 """So many attempts are made at once to one endpoint, for one tenant, and by e-mail."""
 
 logger = logging.getLogger(__name__)

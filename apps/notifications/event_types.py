@@ -14,6 +14,7 @@ EVENT_TYPES: dict[str, str] = {
     "workflow.held": "A workflow waits for budget.",
     "workflow.resumed": "A workflow that was held goes on.",
     "budget.threshold": "A budget has passed one of its thresholds.",
+    "budget.room": "A budget has room again, and what was held goes on.",
     "budget.velocity": "Money is spent at a pace that implies an overage.",
     COST_DIGEST: "What a day has cost, each morning.",
     DEAD_LETTER_GROUP_OPENED: "Steps give up in a way that is new, or that comes again.",

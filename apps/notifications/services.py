@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from apps.database import from_jsonb, to_jsonb
 from apps.notifications.event_types import COST_DIGEST
 from apps.notifications.hints import send_delivery_hints
 from apps.notifications.models import Audience, Delivery, Endpoint, Notice, Recipient, Severity
@@ -55,9 +56,10 @@ def notify(
         audience=audience,
         code=code,
         severity=severity,
-        title=title[:200],
-        message=message,
-        data=dict(data or {}),
+        title=title.replace("\x00", "")[:200],
+        message=message.replace("\x00", ""),
+        # Ids and times become text here, so that webhooks say the same as the notice.
+        data=from_jsonb(to_jsonb(dict(data or {}))),
         dedup_key=dedup_key,
     )
     with transaction.atomic():

@@ -10,7 +10,9 @@ READABLE: dict[str, frozenset[str]] = {
     "admin": frozenset({"logentry"}),
     "tenants": frozenset({"tenant", "tenanttier", "apikey"}),
     "notifications": frozenset({"notice", "endpoint", "recipient", "delivery"}),
-    "budgets": frozenset({"ledgerentry"}),
+    "budgets": frozenset(
+        {"ledgerentry", "budget", "budgetoverride", "thresholdcrossing", "budgethold", "reservation"}
+    ),
     "gateway": frozenset(
         {
             "call",
@@ -102,6 +104,16 @@ OPERATIONS: dict[str, frozenset[str]] = {
 """What operators do: everything but settings of money."""
 
 MONEY: dict[str, frozenset[str]] = {
+    "budgets": frozenset(
+        {
+            "add_budget",
+            "change_budget",
+            "delete_budget",
+            "add_budgetoverride",
+            "change_budgetoverride",
+            "delete_budgetoverride",
+        }
+    ),
     "gateway": frozenset({"add_modelprice", "change_modelprice", "delete_modelprice"}),
 }
 """What finance does beyond reading: the settings of money."""

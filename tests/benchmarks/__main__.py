@@ -25,6 +25,7 @@ ALL = (
     "memory",
     "gateway",
     "rates",
+    "budgets",
     "neighbours",
     "volume",
 )
@@ -59,6 +60,7 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
     from apps.tenants.models import TenantTier
     from apps.workflows.models import QueueConfig
     from tests.benchmarks import (
+        budgets,
         first_token,
         gateway,
         latency,
@@ -85,7 +87,9 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
             results += part.measure(stack, key)
         for name in ("interactive", "web", "simulator"):
             stack.stop(name)
-    of_calls = [part for part in (memory, gateway, rates) if part.__name__.rpartition(".")[2] in wanted]
+    of_calls = [
+        part for part in (memory, gateway, rates, budgets) if part.__name__.rpartition(".")[2] in wanted
+    ]
     if of_calls:
         stack.start(["simulator"])
         time.sleep(2)

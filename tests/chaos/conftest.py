@@ -11,10 +11,13 @@ from tests.product import LONG, Product, eventually, running_product
 LEASE = {} if LONG else {"LEASE_SECONDS": "6", "LEASE_RENEWAL_SECONDS": "2"}
 """`make chaos` waits for the leases of every day; `make test` for shorter ones."""
 
+PROMPT = {"RESERVATION_GRACE_SECONDS": "5", "BATCH_WAIT_SECONDS": "1", "BATCH_POLL_SECONDS": "0.5"}
+"""What is swept after a minute, every day."""
+
 
 @pytest.fixture(scope="session")
 def _product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with running_product(tmp_path_factory.mktemp("chaos"), **LEASE) as product:
+    with running_product(tmp_path_factory.mktemp("chaos"), **LEASE, **PROMPT) as product:
         yield product
 
 

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.api.v1.budgets import BudgetView
 from apps.api.v1.circuits import CircuitOpenView, CircuitResetView, CircuitsView
 from apps.api.v1.control import WorkflowCancelView, WorkflowPauseView, WorkflowResumeView
 from apps.api.v1.dead_letters import (
@@ -43,6 +44,7 @@ urlpatterns = [
     path("definitions/<slug:definition_type>/", DefinitionView.as_view(), name="definition"),
     path("documents/", DocumentsView.as_view(), name="documents"),
     path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
+    path("budget/", BudgetView.as_view(), name="budget"),
     path("usage/", UsageView.as_view(), name="usage"),
     path("usage/projection/", ProjectionsView.as_view(), name="usage-projection"),
     path("usage/tasks/", TaskCostsView.as_view(), name="usage-tasks"),

@@ -94,6 +94,7 @@ def test_a_webhook_is_changed_disabled_and_deleted(api: Api, receiver: Receiver)
         ["workflow.finished"],
         False,
     )
+    assert api.patch(url, {}).json() == changed
     assert_problem(api.post(f"{url}test/", {}), 409, "webhook-disabled")
     assert api.patch(url, {"is_enabled": True, "events": []}).json()["events"] == []
     assert api.delete(url).status_code == 204

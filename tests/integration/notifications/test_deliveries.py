@@ -17,6 +17,7 @@ from standardwebhooks import WebhookVerificationError
 
 from apps.database import call_function, to_jsonb
 from apps.notifications.deliveries import (
+    ENDPOINT_SLOTS,
     deliveries_sweep,
     deliveries_work,
     delivery_attempt,
@@ -237,7 +238,8 @@ def test_an_address_that_was_public_at_creation_is_refused_when_it_no_longer_is(
     deliveries_work(resolve=lambda host, port: [ip_address("10.0.0.7")])
     delivery = Delivery.objects.get()
     assert log_of(delivery) == [(None, "address_refused")]
-    assert "10.0.0.7, which is private" in delivery.reason
+    assert "private" in delivery.reason
+    assert "10.0.0.7" not in delivery.reason
     assert receiver.requests == []
 
 
@@ -323,17 +325,17 @@ def test_many_workers_deliver_each_event_once(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_endpoint_that_hangs_holds_two_slots_and_keeps_nobody_waiting(
+def test_an_endpoint_that_hangs_holds_its_slots_and_keeps_nobody_waiting(
     tenant: Tenant, issued: IssuedSecret, receiver: Receiver
 ) -> None:
     """No connection of the database is held meanwhile, and another tenant's event arrives."""
-    for _ in range(4):
+    for _ in range(ENDPOINT_SLOTS + 2):
         emit(tenant)
     receiver.held.clear()
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(4):
+    with ThreadPoolExecutor(5) as pool:
+        for _ in range(5):
             pool.submit(deliveries_work)
-        eventually(lambda: len(receiver.requests) == 2, 5, "the endpoint is not called")
+        eventually(lambda: len(receiver.requests) == ENDPOINT_SLOTS, 5, "the endpoint is not called")
         assert delivery_take() is None
         assert connections_in_use() <= 1, "an attempt holds a connection of the database"
         other = tenant_create(name="other", tier="standard")
@@ -341,22 +343,21 @@ def test_an_endpoint_that_hangs_holds_two_slots_and_keeps_nobody_waiting(
         emit(other)
         assert delivery_take() is not None
         receiver.held.set()
-    assert len(receiver.requests) == 4
+    assert len(receiver.requests) == ENDPOINT_SLOTS + 2
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_that_take_at_once_do_not_pass_the_limit_together(tenant: Tenant, issued: IssuedSecret) -> None:
     """The second waits until the first has committed, and counts what it has taken."""
-    for _ in range(3):
+    for _ in range(ENDPOINT_SLOTS + 1):
         emit(tenant)
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            assert delivery_take() is not None
-            assert delivery_take() is not None
-            third = pool.submit(delivery_take)
+            assert all(delivery_take() for _ in range(ENDPOINT_SLOTS))
+            one_more = pool.submit(delivery_take)
             with pytest.raises(TimeoutError):
-                third.result(timeout=0.1)
-        assert third.result(timeout=5) is None
+                one_more.result(timeout=0.1)
+        assert one_more.result(timeout=5) is None
 
 
 @pytest.mark.django_db(transaction=True)

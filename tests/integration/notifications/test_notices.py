@@ -48,7 +48,7 @@ def test_a_notice_is_stored_with_a_delivery_for_each_who_wants_it(tenant: Tenant
     Recipient.objects.create(tenant=tenant, email="critical@acme.example", min_severity="critical")
     Recipient.objects.create(tenant=tenant, email="other@acme.example", events=["budget.velocity"])
     Recipient.objects.create(tenant=None, email="ops@example.com")
-    notice = tell(tenant, data={"percent": 80})
+    notice = tell(tenant, data={"percent": 80, "workflow_id": tenant.pk})
     assert notice is not None
     deliveries = Delivery.objects.filter(notice=notice)
     assert {one.endpoint_id for one in deliveries if one.channel == "webhook"} == {theirs.pk, ours.pk}
@@ -58,6 +58,7 @@ def test_a_notice_is_stored_with_a_delivery_for_each_who_wants_it(tenant: Tenant
     data = deliveries.get(endpoint=theirs).data
     assert data is not None
     assert (data["percent"], data["severity"], data["notice_id"]) == (80, "warning", str(notice.pk))
+    assert data["workflow_id"] == notice.data["workflow_id"] == str(tenant.pk)
 
 
 def test_who_a_notice_is_not_for_is_not_told(tenant: Tenant, settings: Any) -> None:

@@ -23,6 +23,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         "agent",
         "tier",
         "model",
+        "kind",
         "tokens",
         "cost",
         "workflow",
@@ -32,6 +33,8 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         ("created_at", DayFilter),
         ("task_type", FieldTextFilter),
         ("model", FieldTextFilter),
+        "kind",
+        "outcome",
     )
     list_select_related = ("tenant",)
     search_fields = ("workflow_id",)
@@ -45,7 +48,9 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         "tenant",
         "cost",
         "estimated",
+        "avoided",
         "kind",
+        "outcome",
         "task_type",
         "agent",
         "tier",
@@ -67,6 +72,10 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     @display(description="cost")
     def cost(self, entry: LedgerEntry) -> str:
         return dollars(entry.cost_usd_micros) + (" (estimated)" if entry.estimated else "")
+
+    @display(description="avoided")
+    def avoided(self, entry: LedgerEntry) -> str:
+        return dollars(entry.avoided_usd_micros)
 
     @display(description="tokens in / out")
     def tokens(self, entry: LedgerEntry) -> str:
