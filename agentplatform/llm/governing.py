@@ -77,6 +77,8 @@ def reduced(planned: PlannedCall, short: BudgetShort) -> Reduction | None:
     An answer of a schema is not cut. No call goes below the tier that it may not be answered under.
     """
     request = planned.request
+    if short.room_usd_micros is None and short.room_tokens is None:
+        return None  # too many at once: a smaller one would not help
     for settings in _from_here_down(planned):
         other = replace(planned, selection=replace(planned.selection, tier=settings))
         affordable = affordable_tokens(other, short)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from agentplatform.budgets.spending import Restraint
+from agentplatform.budgets.thresholds import Level
 from agentplatform.llm.catalogue import Catalogue, Target
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.messages import ModelRequest, ModelResponse
@@ -47,6 +48,11 @@ class Routed:
                 *_why_lower(selection, context.restraint),
                 requested_model=self._catalogue.settings(selection.wanted).model,
                 served_model=settings.model,
+            )
+        if context.restraint.level >= Level.THROTTLE:
+            context.degrade(
+                "budget_throttled",
+                f"Budget '{context.restraint.budget}' is nearly used up: fewer steps run at once, and start a minute.",
             )
         if request.max_tokens > settings.max_output_tokens:
             request = replace(request, max_tokens=settings.max_output_tokens)

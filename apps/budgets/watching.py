@@ -88,6 +88,8 @@ def _apply(usage: WindowUsage, judgement: Judgement) -> bool:
         for level in judgement.begun
     ]
     ThresholdCrossing.objects.bulk_create(crossings)
+    if Level.THROTTLE in (*judgement.begun, *judgement.ended):
+        call_function("budgets_forget_window_sets", [window.pk], ["bigint"])
     for crossing in crossings:
         _tell(usage, crossing)
     if Level.SHUTOFF in judgement.ended:
@@ -176,7 +178,7 @@ def _throttle() -> None:
 
 
 def _tenants_of(window: BudgetWindow) -> Iterable[uuid.UUID]:
-    """The tenants whose lanes a throttle slows down. One of a key or a task type slows down its calls alone."""
+    """The tenants whose lanes a throttle slows down; one of a key or a task type slows down its calls (budgets_reserve)."""
     budget = window.budget
     match budget.scope:
         case Scope.PLATFORM:

@@ -111,6 +111,10 @@ class WindowSet(models.Model):
     task_type = models.CharField(max_length=64)
     tenant_tier = models.CharField(max_length=32)
     windows = ArrayField(models.BigIntegerField())
+    max_in_flight = models.PositiveIntegerField(
+        null=True,
+        help_text="How many calls may be in flight, where a budget of its key or task type throttles.",
+    )
     valid_until = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
 

@@ -19,12 +19,19 @@ PREVIEW_CHARACTERS = 800
 
 
 def dollars(usd_micros: int | None) -> str:
-    """Micro-dollars as dollars, to the micro-dollar, with at least two decimals: $12.50, $0.000345, -$3.00."""
+    """Micro-dollars as dollars, to the micro-dollar, with at least two decimals: $12.50, $0.000345, −$3.00."""
     if usd_micros is None:
         return NOTHING
     whole, micros = divmod(abs(int(usd_micros)), 1_000_000)
     decimals = f"{micros:06d}".rstrip("0").ljust(2, "0")
     return f"{'−' if usd_micros < 0 else ''}${whole:,}.{decimals}"
+
+
+def about_dollars(usd_micros: int | None) -> str:
+    """The same to the cent; what is less than a dollar to the micro-dollar."""
+    if usd_micros is not None and abs(usd_micros) >= 1_000_000:
+        usd_micros = round(usd_micros, -4)
+    return dollars(usd_micros)
 
 
 def seconds(value: float | None) -> str:

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
-from apps.console.display import dollars
+from apps.console.display import about_dollars
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.spreadsheets import csv_response
 from apps.insights.costs_page import costs_page
@@ -102,5 +102,5 @@ class BudgetForecastAdmin(ReadOnlyAdmin):
 
 def _words(known: BudgetForecast, amount: int | None) -> str:
     if amount is None or known.measure == Measure.USD_MICROS:
-        return dollars(amount)
+        return about_dollars(amount)
     return f"{amount:,} tokens"

@@ -11,8 +11,9 @@ from django.urls import reverse
 from apps.budgets.models import BudgetHold, WindowUsage
 from apps.budgets.selectors import current_windows
 from apps.insights.costs import BREAKDOWNS, costs, month_task_costs, movers
-from apps.insights.models import BudgetForecast, Measure
+from apps.insights.models import Measure
 from apps.insights.panels import Column, Form, Panel, Source
+from apps.insights.selectors import forecasts_of
 
 LEDGER = ("budgets.view_ledgerentry",)
 TITLES = {
@@ -127,17 +128,12 @@ def budgets_panel() -> Panel:
         "window__budget", "window__tenant"
     )
     found = sorted(usages, key=lambda usage: -usage.used_percent)
-    forecasts = {
-        (known.window_id, known.measure): known
-        for known in BudgetForecast.objects.filter(window__in=[usage.window_id for usage in found]).defer(
-            "season", "path"
-        )
-    }
+    forecasts = forecasts_of(usage.window_id for usage in found)
     rows = []
     for usage in found:
-        money = forecasts.get((usage.window_id, Measure.USD_MICROS))
-        tokens = forecasts.get((usage.window_id, Measure.TOKENS))
-        run_out = [known.runs_out_at for known in (money, tokens) if known and known.runs_out_at]
+        known = forecasts.get(usage.window_id, [])
+        money = next((one for one in known if one.measure == Measure.USD_MICROS), None)
+        run_out = [one.runs_out_at for one in known if one.runs_out_at]
         window = usage.window
         rows.append(
             (

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.budgets.spend_selectors import names_of, spend_by
-from apps.console.display import dollars
+from apps.console.display import about_dollars
 from apps.console.pages import ConsoleAdmin
 from apps.console.spreadsheets import csv_response
 from apps.insights.cost_panels import LEDGER
@@ -79,7 +79,7 @@ def costs_page(page: ConsoleAdmin, request: HttpRequest) -> HttpResponseBase:
         **page.admin_site.each_context(request),
         "opts": page.opts,
         "title": view.title,
-        "lead": f"{dollars(sum(row[-1] for row in panels[0].rows))} since {view.since:%Y-%m-%d}:",
+        "lead": f"{about_dollars(sum(row[-1] for row in panels[0].rows))} since {view.since:%Y-%m-%d}:",
         "choices": [
             {"title": title.capitalize(), "url": f"?{view.query(days=days)}", "is_chosen": days == view.days}
             for days, title in PERIODS.items()

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from apps.budgets.models import Period, Scope, WindowUsage
 from apps.budgets.selectors import current_windows
-from apps.console.display import NOTHING, dollars
+from apps.console.display import NOTHING, about_dollars
 from apps.console.tables import Table
 from apps.database import OUTAGE_ERRORS
 from apps.insights.charts import Chart, month_chart, today_chart
@@ -104,11 +104,11 @@ def _platform_caps() -> dict[str, int]:
 def _card(title: str, spent: int, known: BudgetForecast | None, cap: int | None) -> Card:
     return Card(
         title=title,
-        spent=dollars(spent),
-        expected=dollars(max(known.expected, spent)) if known else NOTHING,
-        interval=f"{dollars(max(known.low, spent))} to {dollars(max(known.high, spent))}"
+        spent=about_dollars(spent),
+        expected=about_dollars(max(known.expected, spent)) if known else NOTHING,
+        interval=f"{about_dollars(max(known.low, spent))} to {about_dollars(max(known.high, spent))}"
         if known
         else NOTHING,
-        cap=NOTHING if cap is None else dollars(cap),
+        cap=NOTHING if cap is None else about_dollars(cap),
         percent=None if not cap else round(100 * spent / cap, 1),
     )

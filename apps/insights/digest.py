@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.budgets.spend_selectors import SpendLine, names_of, spend_by
-from apps.console.display import dollars
+from apps.console.display import about_dollars
 from apps.database import release_connection
 from apps.insights.costs import day_start
 from apps.insights.models import BudgetForecast, Measure
@@ -63,7 +63,7 @@ def _tell_tenant(day: datetime, tenant: Tenant, lines: Sequence[SpendLine]) -> i
     notice = notify(
         code=COST_DIGEST,
         severity=Severity.INFO,
-        title=f"Costs of {day:%Y-%m-%d}: {dollars(total)}",
+        title=f"Costs of {day:%Y-%m-%d}: {about_dollars(total)}",
         message="\n\n".join(parts),
         audience=Audience.TENANT,
         tenant_id=tenant.pk,
@@ -87,7 +87,7 @@ def _tell_operators(day: datetime, lines: Sequence[SpendLine]) -> int:
     notice = notify(
         code=COST_DIGEST,
         severity=Severity.INFO,
-        title=f"Costs of {day:%Y-%m-%d}: {dollars(total)}",
+        title=f"Costs of {day:%Y-%m-%d}: {about_dollars(total)}",
         message="\n\n".join(part for part in parts if part),
         audience=Audience.OPERATORS,
         data=_facts(day, lines, before, month),
@@ -112,7 +112,7 @@ def _facts(day: datetime, lines: Sequence[SpendLine], before: int, month: int) -
 
 
 def _headline(total: int, before: int, month: int, day: datetime) -> str:
-    return f"{dollars(total)} on {day:%Y-%m-%d} ({dollars(before)} the day before), {dollars(month)} in {day:%B} so far."
+    return f"{about_dollars(total)} on {day:%Y-%m-%d} ({about_dollars(before)} the day before), {about_dollars(month)} in {day:%B} so far."
 
 
 def _projection() -> str:
@@ -122,8 +122,8 @@ def _projection() -> str:
     ).first()
     if known is None:
         return ""
-    interval = f"{dollars(known.low)} to {dollars(known.high)}"
-    return f"This month is expected to come to {dollars(known.expected)} ({interval} with 80 %)."
+    interval = f"{about_dollars(known.low)} to {about_dollars(known.high)}"
+    return f"This month is expected to come to {about_dollars(known.expected)} ({interval} with 80 %)."
 
 
 def _list(title: str, lines: Sequence[SpendLine], place: int, names: Any = None) -> str:
@@ -131,9 +131,11 @@ def _list(title: str, lines: Sequence[SpendLine], place: int, names: Any = None)
     for line in lines:
         sums[line.key[place]] = sums.get(line.key[place], 0) + line.cost_usd_micros
     dearest = sorted(sums.items(), key=lambda item: (-item[1], str(item[0])))
-    rows = [f"  {(names or {}).get(key, key)}: {dollars(cost)}" for key, cost in dearest[:LINES]]
+    rows = [f"  {(names or {}).get(key, key)}: {about_dollars(cost)}" for key, cost in dearest[:LINES]]
     if len(dearest) > LINES:
-        rows.append(f"  {len(dearest) - LINES} more: {dollars(sum(cost for _, cost in dearest[LINES:]))}")
+        rows.append(
+            f"  {len(dearest) - LINES} more: {about_dollars(sum(cost for _, cost in dearest[LINES:]))}"
+        )
     return "\n".join([f"{title}:", *(rows or ["  nothing"])])
 
 

@@ -100,9 +100,9 @@ def _due() -> Iterable[tuple[Subject, Sequence[WindowUsage]]]:
 def _renew(subject: Subject, usages: Sequence[WindowUsage]) -> int:
     now = timezone.now()
     lines = spend_by(["hour"], full_hour(now - HISTORY - timedelta(days=7)), now, **subject.filters)
-    release_connection()  # a projection takes milliseconds, but there are many
+    prior = platform_season(subject.zone, now) if subject.budget else None
+    release_connection()
     forecasts: dict[Measure, Forecast] = {}
-    prior = _platform_season(subject, now)
     rows = []
     for window, measure, used, cap in _wanted(subject, usages, now):
         if measure not in forecasts:
@@ -137,14 +137,14 @@ def _wanted(
     """Each window with each measure that it caps; money always."""
     if subject.budget is None:
         for period in Period:
-            yield _platform_window(period, now), Measure.USD_MICROS, None, None
+            yield platform_window(period, now), Measure.USD_MICROS, None, None
     for usage in usages:
         yield usage.window, Measure.USD_MICROS, usage.used_usd_micros, usage.cap_usd_micros
         if usage.cap_tokens is not None:
             yield usage.window, Measure.TOKENS, usage.used_tokens, usage.cap_tokens
 
 
-def _platform_window(period: Period, now: datetime) -> BudgetWindow:
+def platform_window(period: Period, now: datetime) -> BudgetWindow:
     """A window that is not stored: the present day or month, UTC."""
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if period is Period.DAY:
@@ -198,12 +198,9 @@ def _path(window: BudgetWindow, known: Forecast) -> list[tuple[str, int]]:
     return [(start.isoformat(), round(value)) for start, value in parts.items()]
 
 
-def _platform_season(subject: Subject, now: datetime) -> Season | None:
-    """The rhythm of all tenants, by the clock of the subject's zone."""
-    if subject.budget is None:
-        return None
-    all_together = BudgetForecast.objects.filter(
+def platform_season(zone: ZoneInfo, now: datetime) -> Season | None:
+    """The rhythm of all tenants by the clock of a zone, once a week of it is known."""
+    together = BudgetForecast.objects.filter(
         window=None, measure=Measure.USD_MICROS, days_of_history__gte=7
     ).first()
-    release_connection()
-    return season_of(all_together, _UTC).moved_to(subject.zone, now) if all_together else None
+    return season_of(together, _UTC).moved_to(zone, now) if together else None

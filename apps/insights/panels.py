@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.html import format_html
 
-from apps.console.display import NOTHING, dollars, moment, seconds, status_label
+from apps.console.display import NOTHING, about_dollars, moment, seconds, status_label
 from apps.console.tables import Table
 
 
@@ -19,7 +19,7 @@ class Form(StrEnum):
     """How the values of a column are written."""
 
     TEXT = "text"
-    MONEY = "money"  # micro-dollars
+    MONEY = "money"  # micro-about_dollars
     NUMBER = "number"
     SHARE = "share"  # 0 to 1
     SECONDS = "seconds"
@@ -79,7 +79,7 @@ class Panel:
         ]
 
     def csv_rows(self) -> Iterator[list[Any]]:
-        """As it is downloaded: dollars as numbers, times as ISO 8601."""
+        """As it is downloaded: about_dollars as numbers, times as ISO 8601."""
         for row in self.rows:
             yield [_raw(column, value) for column, value in zip(self.columns, row, strict=True)]
 
@@ -101,7 +101,7 @@ def _shown(column: Column, value: Any) -> Any:
         return NOTHING
     match column.form:
         case Form.MONEY:
-            return dollars(value)
+            return about_dollars(value)
         case Form.NUMBER:
             return f"{value:,}"
         case Form.SHARE:

@@ -13,7 +13,7 @@ from apps.budgets.models import WindowUsage
 from apps.budgets.recent_selectors import RecentSpend, recent_spend
 from apps.budgets.selectors import current_windows
 from apps.budgets.watching import audience_of
-from apps.console.display import dollars
+from apps.console.display import about_dollars
 from apps.database import release_connection
 from apps.insights.forecasting import Subject, forecasts_renew, season_of
 from apps.insights.models import BudgetForecast, Measure
@@ -113,4 +113,4 @@ def _tell(usage: WindowUsage, known: BudgetForecast, alert: Alert) -> bool:
 
 
 def _words(measure: str, amount: int) -> str:
-    return dollars(amount) if measure == Measure.USD_MICROS else f"{amount:,} tokens"
+    return about_dollars(amount) if measure == Measure.USD_MICROS else f"{amount:,} tokens"

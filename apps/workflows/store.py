@@ -134,6 +134,9 @@ def budget_short(refusal: Mapping[str, Any]) -> BudgetShort:
     if refusal["code"] == "max_cost_exceeded":
         message = "The worst case of the next call would take the workflow over its max_cost_usd; submit it with more."
         budget = "max_cost_usd"
+    elif refusal["code"] == "budget_throttled":
+        budget = refusal["budget"]
+        message = f"Budget '{budget}' is nearly used up: its calls are made a few at a time."
     else:
         budget = refusal["budget"]
         message = f"Budget '{budget}' has no room for the next call this {refusal['period']}."

@@ -7,14 +7,14 @@ from agentplatform.workflows.definition import Definition, StepSpec
 ANY_OBJECT = {"type": "object"}
 
 
-def chain(type_: str, agent: str, length: int) -> Definition:
+def chain(type_: str, agent: str, length: int, tier: Tier = Tier.FAST) -> Definition:
     """A chain of `length` steps of one agent."""
     steps = tuple(
         StepSpec(
             key=f"step_{number}",
             agent=agent,
             needs=(f"step_{number - 1}",) if number else (),
-            tier=Tier.FAST,
+            tier=tier,
         )
         for number in range(length)
     )
@@ -35,6 +35,7 @@ one_ask = registry.define(chain("one_ask", "ask", 1))
 one_echo = registry.define(chain("one_echo", "echo", 1))
 two_echoes = registry.define(chain("two_echoes", "echo", 2))
 one_ask_for_nothing = registry.define(chain("one_ask_for_nothing", "ask_for_nothing", 1))
+one_deep_ask = registry.define(chain("one_deep_ask", "ask", 1, Tier.POWERFUL))
 three_asks = registry.define(chain("three_asks", "ask", 3))
 fan_out = registry.define(
     Definition(

@@ -20,7 +20,7 @@ from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
 from apps.api.v1.operations import WorkflowOperationView
 from apps.api.v1.queues import QueuesView
 from apps.api.v1.routing import RoutingView
-from apps.api.v1.usage import UsageView
+from apps.api.v1.usage import ProjectionsView, TaskCostsView, UsageView
 from apps.api.v1.webhooks import (
     NoticesView,
     WebhookDeliveriesView,
@@ -46,6 +46,8 @@ urlpatterns = [
     path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
     path("budget/", BudgetView.as_view(), name="budget"),
     path("usage/", UsageView.as_view(), name="usage"),
+    path("usage/projection/", ProjectionsView.as_view(), name="usage-projection"),
+    path("usage/tasks/", TaskCostsView.as_view(), name="usage-tasks"),
     path("queues/", QueuesView.as_view(), name="queues"),
     path("routing/", RoutingView.as_view(), name="routing"),
     path("circuits/", CircuitsView.as_view(), name="circuits"),

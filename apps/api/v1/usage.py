@@ -21,6 +21,8 @@ from apps.api.errors import Problem
 from apps.api.pagination import bad_parameter, text_parameter
 from apps.api.v1.workflows import tenant_of
 from apps.budgets.spend_selectors import SpendLine, names_of, spend_by, total_of
+from apps.insights.selectors import tenant_projections
+from apps.workflows.cost_selectors import task_costs
 
 DIMENSIONS = ("day", "hour", "task_type", "model", "tier", "agent", "provider", "api_key", "kind")
 MAX_DIMENSIONS = 3
@@ -148,6 +150,60 @@ class UsageView(APIView):
             response["Content-Disposition"] = 'attachment; filename="usage.csv"'
             return response
         return Response(document)
+
+
+class ProjectionSerializer(serializers.Serializer):
+    """What the tenant will have spent at the end of the present day or month (UTC)."""
+
+    period = serializers.ChoiceField(["day", "month"])
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+    spent_usd_micros = serializers.IntegerField(source="projection.spent_usd_micros")
+    expected_usd_micros = serializers.IntegerField(source="projection.expected_usd_micros")
+    low_usd_micros = serializers.IntegerField(source="projection.low_usd_micros")
+    high_usd_micros = serializers.IntegerField(
+        source="projection.high_usd_micros", help_text="From low to high it should hold in 80 of 100 cases."
+    )
+    days_of_history = serializers.FloatField(
+        source="projection.days_of_history", help_text="With less than a week, take it with caution."
+    )
+
+
+class ProjectionsView(APIView):
+    """What today and this month will have cost, by weekday, hour and growth of the last eight weeks."""
+
+    @extend_schema(operation_id="usage_projection", responses=ProjectionSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response(ProjectionSerializer(tenant_projections(tenant_of(request).pk), many=True).data)
+
+
+class TaskCostSerializer(serializers.Serializer):
+    """What the finished runs of one type have cost."""
+
+    type = serializers.CharField(source="task_type")
+    finished = serializers.IntegerField()
+    mean_usd_micros = serializers.IntegerField()
+    max_usd_micros = serializers.IntegerField()
+    total_usd_micros = serializers.IntegerField()
+
+
+class TaskCostsView(APIView):
+    """Cost per task: of runs that were submitted since `from` and have finished, by type."""
+
+    @extend_schema(
+        operation_id="usage_tasks",
+        parameters=[
+            OpenApiParameter(
+                "from",
+                OpenApiTypes.STR,
+                description=f"A day, or a full hour with its offset; {DEFAULT_DAYS} days ago without it.",
+            )
+        ],
+        responses=TaskCostSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        since, _ = _period(request)
+        return Response(TaskCostSerializer(task_costs(since, tenant_of(request).pk), many=True).data)
 
 
 def _rows(dimensions: Sequence[str], lines: Sequence[SpendLine]) -> list[dict[str, Any]]:

@@ -320,6 +320,13 @@ class Migration(migrations.Migration):
                 ("task_type", models.CharField(max_length=64)),
                 ("tenant_tier", models.CharField(max_length=32)),
                 (
+                    "max_in_flight",
+                    models.PositiveIntegerField(
+                        help_text="How many calls may be in flight, where a budget of its key or task type throttles.",
+                        null=True,
+                    ),
+                ),
+                (
                     "windows",
                     django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None),
                 ),

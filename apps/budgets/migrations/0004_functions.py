@@ -15,7 +15,8 @@ REVERSE = """
     DROP FUNCTION budgets_settle; DROP FUNCTION budgets_count; DROP FUNCTION budgets_reserve;
     DROP FUNCTION budgets_take; DROP FUNCTION budgets_refusal; DROP FUNCTION budgets_recall;
     DROP FUNCTION budgets_fold; DROP FUNCTION budgets_room; DROP FUNCTION budgets_begin_generation;
-    DROP FUNCTION budgets_budget_changed; DROP FUNCTION budgets_window_set; DROP FUNCTION budgets_windows;
+    DROP FUNCTION budgets_budget_changed; DROP FUNCTION budgets_forget_window_sets;
+    DROP FUNCTION budgets_throttle_refusal; DROP FUNCTION budgets_window_set; DROP FUNCTION budgets_windows;
     DROP FUNCTION budgets_ledger_since; DROP FUNCTION budgets_applies; DROP FUNCTION budgets_limits;
     DROP FUNCTION budgets_caps;
 """

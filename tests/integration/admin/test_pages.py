@@ -133,17 +133,23 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "Embedding",
         "Allowance",
         "BatchRequest",
+        "BudgetOverride",
+        "BudgetWindow",
         "DefaultPermission",
         "DeliveryAttempt",
         "Event",
+        "HourlySpend",
         "IdempotencyKey",
         "Lane",
         "Leadership",
         "ProviderRate",
         "QueuePace",
         "QueuePool",
+        "Slice",
         "StepAttempt",
         "TierProvider",
+        "WindowSet",
+        "WindowUsage",
     }
     ours = {
         model.__name__

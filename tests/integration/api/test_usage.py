@@ -9,12 +9,15 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.db.models.functions import Now
 
+from apps.budgets.models import LedgerEntry
 from apps.budgets.rollup import spend_rollup
 from apps.tenants.models import ApiKey, Tenant
-from apps.tenants.services import tenant_create
+from apps.tenants.services import api_key_issue, tenant_create
+from apps.workflows.models import Workflow
 from tests.integration.api.conftest import Api, assert_problem
-from tests.integration.insights.conftest import DAY, HOUR, USD, midnight, spent, this_hour
+from tests.integration.insights.conftest import DAY, HOUR, USD, entry, midnight, spent, this_hour
 
 USAGE = "/api/v1/usage/"
 
@@ -144,6 +147,42 @@ def test_a_question_that_cannot_be_answered_is_refused(api: Api, query: str, acc
     assert problem["errors"][0]["pointer"][1:] in query
 
 
-def test_usage_is_for_tenants_keys(anonymous: Api) -> None:
-    """Without a key there is nothing to be seen."""
-    assert_problem(anonymous.get(USAGE), 401)
+def test_today_and_the_month_are_projected(api: Api, tenant: Tenant, other_api: Api) -> None:
+    """From the tenant's own hours: a dollar each of ten days; another tenant without any is promised nothing."""
+    start = this_hour() - 10 * DAY
+    LedgerEntry.objects.bulk_create(entry(tenant, 1.0, start + hours * HOUR) for hours in range(240))
+    day, month = api.get(f"{USAGE}projection/").json()
+    assert (day["period"], month["period"]) == ("day", "month")
+    assert day["expected_usd_micros"] == pytest.approx(24 * USD, rel=0.06)
+    for one in (day, month):
+        assert one["spent_usd_micros"] <= one["low_usd_micros"] <= one["expected_usd_micros"]
+        assert one["expected_usd_micros"] <= one["high_usd_micros"]
+        assert 9 < one["days_of_history"] <= 10
+    assert [one["high_usd_micros"] for one in other_api.get(f"{USAGE}projection/").json()] == [0, 0]
+
+
+def test_a_task_costs_what_its_finished_runs_did(api: Api, other_api: Api) -> None:
+    """By type, the tenant's own, since when was asked for."""
+    ids = [api.submit(), api.submit(), api.submit()]
+    other_api.submit()
+    for pk, cost in zip(ids[:2], (USD, 3 * USD), strict=True):
+        Workflow.objects.filter(pk=pk).update(status="succeeded", finished_at=Now(), cost_usd_micros=cost)
+    assert api.get(f"{USAGE}tasks/").json() == [
+        {
+            "type": "one_noop",
+            "finished": 2,
+            "mean_usd_micros": 2 * USD,
+            "max_usd_micros": 3 * USD,
+            "total_usd_micros": 4 * USD,
+        }
+    ]
+    assert other_api.get(f"{USAGE}tasks/").json() == []
+    assert_problem(api.get(f"{USAGE}tasks/?from=nonsense"), 400, "invalid-parameter")
+
+
+@pytest.mark.parametrize("path", [USAGE, f"{USAGE}projection/", f"{USAGE}tasks/"])
+def test_usage_is_for_tenants_keys(anonymous: Api, path: str) -> None:
+    """Without a key there is nothing to be seen, and an operator's belongs to no tenant."""
+    assert_problem(anonymous.get(path), 401)
+    operator = Api(api_key_issue(name="operator", tenant=None).plaintext)
+    assert_problem(operator.get(path), 403, "tenant-key-needed")

@@ -17,7 +17,7 @@ from apps.budgets.models import Budget, BudgetHold, BudgetWindow, Reservation, T
 from apps.budgets.selectors import restraint_of
 from apps.budgets.watching import budgets_watch
 from apps.notifications.models import Notice
-from apps.tenants.models import Tenant
+from apps.tenants.models import ApiKey, Tenant
 from apps.tenants.services import tenant_create
 from apps.workflows.dispatching import wake_held
 from apps.workflows.models import Event, Step, Workflow
@@ -233,3 +233,22 @@ def test_what_is_used_up_is_shut_off_and_told_when_there_is_room_again(
     Budget.objects.update(daily_usd_micros=1_000_000)
     budgets_watch()
     assert Notice.objects.filter(code="budget.room").count() == 1
+
+
+def test_a_throttled_key_makes_a_few_calls_at_a_time(tenant: Tenant, budget: MakeBudget) -> None:
+    """A quarter of what its tenant may run at once; its other keys are free."""
+    key = ApiKey.objects.create(scope="tenant", tenant=tenant, name="k", prefix="p", key_hash="h")
+    Tenant.objects.update(max_concurrent_steps=8)
+    budget("key", scope="api_key", api_key=key, daily_usd_micros=100_000)
+    spender, free = Spender(tenant, api_key_id=key.pk), Spender(tenant)
+    spender.settle(spender.start(), 95_500)
+    budgets_watch()
+    first = spender.start()
+    spender.start()
+    with pytest.raises(BudgetShort) as refused:
+        spender.start()
+    assert (refused.value.code, refused.value.in_flight) == ("budget_throttled", True)
+    for _ in range(5):
+        free.start()
+    spender.settle(first)
+    spender.start()

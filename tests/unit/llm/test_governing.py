@@ -175,7 +175,8 @@ def test_a_nearly_used_budget_lowers_the_tier_and_says_so(
         gateway_to({"anthropic": provider}).for_step(StepJournal(identity(), Calls())).complete(asked, told)
     )
     assert response.model == model
-    (note,) = told.degradations
+    note, *others = told.degradations
+    assert [other["code"] for other in others] == ["budget_throttled"] * (level is Level.THROTTLE)
     assert (note["code"], note["requested_model"], note["served_model"]) == (
         "budget_degraded",
         "claude-opus-5-5",

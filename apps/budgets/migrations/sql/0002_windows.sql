@@ -122,6 +122,7 @@ DECLARE
     v_tier text;
     v_windows bigint[];
     v_until timestamptz;
+    v_most int;
 BEGIN
     SELECT * INTO v_set FROM budgets_windowset
     WHERE tenant_id = p_tenant AND task_type = p_type AND valid_until > now()
@@ -139,17 +140,30 @@ BEGIN
     SELECT least(v_until, min(o.starts_at) FILTER (WHERE o.starts_at > now()),
                  min(o.expires_at) FILTER (WHERE o.expires_at > now())) INTO v_until
     FROM budgets_budgetoverride o;
-    INSERT INTO budgets_windowset (tenant_id, api_key_id, task_type, tenant_tier, windows, valid_until)
-    VALUES (p_tenant, p_key, p_type, v_tier, v_windows, least(v_until, now() + interval '1 day'))
+    -- A tenant's lanes are throttled at admission; what is spent by one key, or on one task type, only here.
+    SELECT min(greatest(1, lim.max_concurrent_steps * b.throttle_to_percent / 100)) INTO v_most
+    FROM budgets_budgetwindow w JOIN budgets_budget b ON b.id = w.budget_id CROSS JOIN tenants_limits lim
+    WHERE w.id = ANY (v_windows) AND w.level >= 3 AND b.scope IN ('api_key', 'task_type') AND NOT b.is_dry_run
+      AND lim.tenant_id = p_tenant;
+    INSERT INTO budgets_windowset (
+        tenant_id, api_key_id, task_type, tenant_tier, windows, max_in_flight, valid_until)
+    VALUES (p_tenant, p_key, p_type, v_tier, v_windows, v_most, least(v_until, now() + interval '1 day'))
     RETURNING * INTO v_set;
     RETURN v_set;
 END $$;
 
--- Whatever changes which budgets apply: from now on calls find their windows anew, and no slice is used any longer.
-CREATE FUNCTION budgets_budget_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+-- From now on calls find their windows anew, and no slice of the sets that there were is used any longer: those with a
+-- window, or all (null), after whatever changes which budgets apply.
+CREATE FUNCTION budgets_forget_window_sets(p_window bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('budgets_window_set'));
-    UPDATE budgets_windowset SET valid_until = now() WHERE valid_until > now();
+    UPDATE budgets_windowset SET valid_until = now()
+    WHERE valid_until > now() AND (p_window IS NULL OR p_window = ANY (windows));
+END $$;
+
+CREATE FUNCTION budgets_budget_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM budgets_forget_window_sets(NULL);
     RETURN NULL;
 END $$;
 

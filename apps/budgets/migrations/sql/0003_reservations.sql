@@ -131,6 +131,15 @@ BEGIN
     RETURNING id INTO slice;
 END $$;
 
+-- Why a call is not made now: its budget is nearly used up, and has as many calls in flight as it may have.
+CREATE FUNCTION budgets_throttle_refusal(p_windows bigint[]) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object(
+        'code', 'budget_throttled', 'budget', b.name, 'period', w.period, 'in_flight', true,
+        'room_usd_micros', NULL)
+    FROM budgets_budgetwindow w JOIN budgets_budget b ON b.id = w.budget_id
+    WHERE w.id = ANY (p_windows) AND b.scope IN ('api_key', 'task_type') ORDER BY w.level DESC LIMIT 1
+$$;
+
 -- Reserves the worst case of a call (see agentplatform.llm.journal.StartedCall) in all its windows at once. Returns
 -- null, or why it must not be made. Reserving again changes nothing.
 CREATE FUNCTION budgets_reserve(p_call jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -151,6 +160,10 @@ BEGIN
     v_usd := v_call.worst_case_usd_micros;
     v_tokens := v_call.worst_case_input_tokens + v_call.worst_case_output_tokens;
     v_set := budgets_window_set(v_call.tenant_id, v_call.api_key_id, v_call.task_type);
+    IF v_set.max_in_flight IS NOT NULL AND v_call.lane = 'live' AND v_set.max_in_flight <= (
+        SELECT count(*) FROM budgets_reservation WHERE window_set_id = v_set.id AND lane = 'live') THEN
+        RETURN budgets_throttle_refusal(v_set.windows);
+    END IF;
     IF v_set.windows <> '{}' THEN
         -- What waits for a batch may wait for a day: that is no use of a slice.
         IF v_call.lane = 'live' THEN

@@ -140,24 +140,34 @@ $$;
 
 -- A run is held while every unfinished, unblocked step of it waits for budget. The caller holds the lock on it.
 CREATE FUNCTION workflows_review_hold(p_workflow uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_tenant uuid;
 BEGIN
     IF EXISTS (SELECT 1 FROM budgets_budgethold WHERE workflow_id = p_workflow) AND NOT EXISTS (
         SELECT 1 FROM workflows_step WHERE workflow_id = p_workflow
         AND (status IN ('ready', 'dispatched', 'running') OR status = 'waiting' AND waiting_for <> 'budget')) THEN
-        UPDATE workflows_workflow SET status = 'held' WHERE id = p_workflow AND status = 'running';
+        UPDATE workflows_workflow SET status = 'held' WHERE id = p_workflow AND status = 'running'
+        RETURNING tenant_id INTO v_tenant;
         IF FOUND THEN
             INSERT INTO workflows_event (workflow_id, kind, data)
             VALUES (p_workflow, 'workflow.status', '{"status": "held"}');
+            PERFORM notifications_emit(
+                v_tenant, 'workflow.held', jsonb_build_object('workflow_id', p_workflow, 'status', 'held'));
         END IF;
     END IF;
 END $$;
 
 CREATE FUNCTION workflows_unhold(p_workflow uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_tenant uuid;
 BEGIN
-    UPDATE workflows_workflow SET status = 'running' WHERE id = p_workflow AND status = 'held';
+    UPDATE workflows_workflow SET status = 'running' WHERE id = p_workflow AND status = 'held'
+    RETURNING tenant_id INTO v_tenant;
     IF FOUND THEN
         INSERT INTO workflows_event (workflow_id, kind, data)
         VALUES (p_workflow, 'workflow.status', '{"status": "running"}');
+        PERFORM notifications_emit(
+            v_tenant, 'workflow.resumed', jsonb_build_object('workflow_id', p_workflow, 'status', 'running'));
     END IF;
 END $$;
 
