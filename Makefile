@@ -29,7 +29,7 @@ serve: setup ## start everything without the samples
 	@$(STACK) serve
 
 test: setup-dev ## run all tests with servers of their own (ARGS goes to pytest)
-	@$(WITH_SERVERS) python -m pytest $(ARGS)
+	@$(WITH_SERVERS) python -m tests.suite $(ARGS)
 
 lint: setup-dev ## format, lint, types, import rules
 	@$(BIN)/ruff check .

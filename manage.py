@@ -7,8 +7,10 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    if sys.argv[1:2] == ["migrate"]:
-        os.environ.setdefault("DATABASE_ANSWER_SECONDS", "0")  # an index may take as long as it takes
+    if sys.argv[1:2] in (["migrate"], ["reconcile"]):
+        os.environ.setdefault(
+            "DATABASE_ANSWER_SECONDS", "0"
+        )  # an index, or a sum, may take as long as it takes
     from config.stack.running import adopt_into_process
 
     adopt_into_process()

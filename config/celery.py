@@ -97,6 +97,10 @@ app.conf.update(
             "schedule": crontab(minute="0"),
             "options": {"expires": 3600.0},
         },
+        "reconcile": {
+            "task": "maintenance.reconcile",
+            "schedule": crontab(hour="3", minute="40"),
+        },
         # For hints of dead letters that were lost.
         "sweep-dead-letters": {
             "task": "workflows.sweep_dead_letters",

@@ -212,6 +212,10 @@ BATCH_WAIT_SECONDS = float(env("BATCH_WAIT_SECONDS", "60"))
 BATCH_POLL_SECONDS = float(env("BATCH_POLL_SECONDS", "10"))
 BATCH_LEASE_SECONDS = float(env("BATCH_LEASE_SECONDS", "90"))
 ANTHROPIC_API_KEY = env("ANTHROPIC_API_KEY")
+# For a provider's report of usage and cost; the simulator takes any key.
+ANTHROPIC_ADMIN_KEY = env("ANTHROPIC_ADMIN_KEY") or (
+    "simulator" if env("AGENTPLATFORM_SIMULATOR") == "1" else ""
+)
 ANTHROPIC_BASE_URL = env("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 SIMULATOR = env("AGENTPLATFORM_SIMULATOR") == "1"
 

@@ -43,6 +43,10 @@ class TokenPrices:
         return TokenPrices(*(getattr(self, field.name) * share for field in fields(self)))
 
 
+BUCKETS = tuple(field.name for field in fields(TokenPrices))
+"""The buckets that tokens are counted in, by their names."""
+
+
 @dataclass(frozen=True, slots=True)
 class PriceList:
     """The prices of one model. `steps` are (more input tokens than, prices of all tokens), from low to high."""
@@ -52,15 +56,12 @@ class PriceList:
 
     def cost_usd_micros(self, usage: Usage) -> int:
         """What `usage` costs, rounded half up to a micro-dollar."""
+        return _rounded(sum(self.costs_by_bucket(usage).values(), Decimal(0)))
+
+    def costs_by_bucket(self, usage: Usage) -> dict[str, Decimal]:
+        """What each bucket of `usage` costs, by the bucket's name, in micro-dollars that are not rounded."""
         prices = self._prices(usage.total_input_tokens)
-        cost = (
-            prices.input_tokens * usage.input_tokens
-            + prices.output_tokens * usage.output_tokens
-            + prices.cache_write_5m_tokens * usage.cache_write_5m_tokens
-            + prices.cache_write_1h_tokens * usage.cache_write_1h_tokens
-            + prices.cache_read_tokens * usage.cache_read_tokens
-        )
-        return _rounded(cost)
+        return {bucket: getattr(prices, bucket) * getattr(usage, bucket) for bucket in BUCKETS}
 
     def worst_case_usd_micros(self, input_tokens: int, output_tokens: int, *, caches: bool) -> int:
         """The most that so many tokens can cost, at the dearest price up to there.

@@ -63,6 +63,7 @@ class Batch:
     total: int = 0
     size: int = 0
     is_worked_out: bool = False
+    is_billed: bool = False
     cancel_initiated_at: datetime | None = None
     archived_at: datetime | None = None
     counts: Counter[str] = field(default_factory=Counter)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import orjson
@@ -20,13 +21,18 @@ LARGEST_BATCHES = 10_000
 _WORKED_OUT_TOGETHER = 10
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns the message object for a request's parameters; raises ApiError."""
+Bill = Callable[[dict[str, Any], date], None]
+"""Bills a message object to a day."""
 
 
 class BatchStore:
     """Batches by id. Answers are worked out in the background, a few at a time, as soon as one is created."""
 
-    def __init__(self, clock: SimulatedClock, largest_bytes: int = LARGEST_BYTES) -> None:
+    def __init__(
+        self, clock: SimulatedClock, bill: Bill | None = None, largest_bytes: int = LARGEST_BYTES
+    ) -> None:
         self._clock = clock
+        self._bill = bill
         self._largest_bytes = largest_bytes
         self._batches: dict[str, Batch] = {}
         self._created = 0
@@ -69,7 +75,19 @@ class BatchStore:
             raise invalid_request(
                 f"Batch {batch_id} cannot be deleted while it is processed: cancel it first."
             )
+        self.bill()
         del self._batches[batch_id]
+
+    def bill(self) -> None:
+        """Bill the answers of the batches that have ended since the last time, each to the day of its end."""
+        now = self._clock.now()
+        for batch in self._batches.values():
+            if self._bill is None or batch.is_billed or batch.status(now) != "ended":
+                continue
+            batch.is_billed = True
+            for item in batch.items:
+                if item.ends_as(batch) == "succeeded":
+                    self._bill(orjson.loads(item.answer)["message"], batch.ends_at.date())
 
     def results(self, batch_id: str) -> Iterator[bytes]:
         """Return the lines of the results; raises a 404 before the end and after archiving."""
@@ -101,6 +119,7 @@ class BatchStore:
         batch.is_worked_out = True
 
     def _make_room(self, wanted: int) -> None:
+        self.bill()
         now = self._clock.now()
         kept = sum(batch.size for batch in self._batches.values()) + wanted
         for batch in list(self._batches.values()):

@@ -33,6 +33,8 @@ def control_routes(state: SimulatorState) -> list[Route]:
                     "GET /v1/models",
                     "GET /v1/models/{id}",
                     "GET /v1/organizations/rate_limits",
+                    "GET /v1/organizations/usage_report/messages",
+                    "GET /v1/organizations/cost_report",
                     "the same below /second; /bedrock and /vertex in their own shapes",
                     "GET, POST, DELETE /_control/faults",
                     "GET, DELETE /_control/calls",

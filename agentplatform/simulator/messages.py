@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from starlette.types import Receive, Scope, Send
 
+from agentplatform.llm.messages import Usage
 from agentplatform.simulator.calls import Call
 from agentplatform.simulator.connection import ClientDisconnected, Connection
 from agentplatform.simulator.dialects.dialect import Caller, Dialect
@@ -91,6 +92,7 @@ class MessagesEndpoint:
             await (exchange.stream(headers) if request.stream else exchange.send_whole(headers))
         finally:
             provider.limiter.charge_output(caller.key, request.model.line, call.output_tokens)
+            provider.billing.add(request.model.id, _billed_usage(reply, call.output_tokens))
 
     def _scale(self, provider: Provider) -> float:
         own = provider.settings.latency_scale
@@ -170,6 +172,17 @@ class _Exchange:
 
     def _is_cut(self) -> bool:
         return self.fault.break_stream_after == self._fault_after()
+
+
+def _billed_usage(reply: Reply, output_tokens: int) -> Usage:
+    """What a reply is billed for once so much of it was sent."""
+    return Usage(
+        input_tokens=reply.input_tokens,
+        output_tokens=output_tokens,
+        cache_write_5m_tokens=reply.cached.written_5m,
+        cache_write_1h_tokens=reply.cached.written_1h,
+        cache_read_tokens=reply.cached.read,
+    )
 
 
 class CountTokensEndpoint:

@@ -11,6 +11,7 @@ from agentplatform.simulator.authentication import (
     VERTEX_PROVIDER,
 )
 from agentplatform.simulator.batch_store import BatchStore
+from agentplatform.simulator.billing import Billing
 from agentplatform.simulator.clock import SimulatedClock
 from agentplatform.simulator.errors import ApiError
 from agentplatform.simulator.prefix_cache import PrefixCache
@@ -29,7 +30,8 @@ class Provider:
         self.settings = settings
         self.limiter = RateLimiter(clock, settings.rate_limits)
         self.prefix_cache = PrefixCache(clock)
-        self.batches = BatchStore(clock)
+        self.billing = Billing(clock)
+        self.batches = BatchStore(clock, self.billing.add_batched)
         self.answers: Counter[tuple[str, bool]] = Counter()
 
     def change(self, fields: Mapping[str, Any]) -> None:

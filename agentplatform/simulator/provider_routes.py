@@ -10,6 +10,7 @@ from agentplatform.simulator.dialects.vertex import VertexDialect
 from agentplatform.simulator.messages import CountTokensEndpoint, MessagesEndpoint
 from agentplatform.simulator.model_routes import model_routes
 from agentplatform.simulator.organization_routes import organization_routes
+from agentplatform.simulator.report_routes import report_routes
 from agentplatform.simulator.state import SimulatorState
 
 SECOND_PREFIX = "/second"
@@ -35,6 +36,7 @@ def _first_party(prefix: str, dialect: Dialect, state: SimulatorState) -> list[R
         *model_routes(prefix, dialect),
         *BatchApi(prefix, state, dialect).routes(),
         *organization_routes(prefix, state, dialect),
+        *report_routes(prefix, state, dialect),
     ]
 
 

@@ -152,6 +152,15 @@ def settings_of(provider: Provider) -> ProviderSettings:
     )
 
 
+def report_address(name: str) -> str | None:
+    """Where a provider tells what it billed; None where there is no such provider, or it has no API for that."""
+    try:
+        provider = Provider.objects.filter(pk=name, kind=ProviderKind.ANTHROPIC).first()
+    finally:
+        release_connection()
+    return None if provider is None else provider.base_url or settings.ANTHROPIC_BASE_URL
+
+
 def _usual_base_url(provider: Provider) -> str:
     """Of the Anthropic API, whose address the environment may change; other kinds know theirs by their region."""
     return settings.ANTHROPIC_BASE_URL if provider.kind == ProviderKind.ANTHROPIC else ""

@@ -6,6 +6,7 @@ WORKFLOW_FINISHED = "workflow.finished"
 ENDPOINT_DISABLED = "webhook.endpoint_disabled"
 DEAD_LETTER_GROUP_OPENED = "dead_letter.group_opened"
 COST_DIGEST = "cost.digest"
+LEDGER_MISMATCH = "ledger.mismatch"
 PING = "ping"
 """Sent to one endpoint when somebody tests it; nobody subscribes to it."""
 
@@ -17,6 +18,7 @@ EVENT_TYPES: dict[str, str] = {
     "budget.room": "A budget has room again, and what was held goes on.",
     "budget.velocity": "Money is spent at a pace that implies an overage.",
     COST_DIGEST: "What a day has cost, each morning.",
+    LEDGER_MISMATCH: "What is counted is not what the ledger says; told to operators.",
     DEAD_LETTER_GROUP_OPENED: "Steps give up in a way that is new, or that comes again.",
     ENDPOINT_DISABLED: "An endpoint has failed for so long that nothing is sent to it any more.",
 }

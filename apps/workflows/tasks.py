@@ -11,6 +11,7 @@ from apps.workflows.batching import batches_advance
 from apps.workflows.dead_letters import dead_letters_file, dead_letters_sweep
 from apps.workflows.hints import FILE_LETTER_TASK, RUN_STEP_TASK
 from apps.workflows.maintenance import purge_expired_records
+from apps.workflows.reconciling import books_watch
 from apps.workflows.worker import executor
 
 
@@ -37,6 +38,12 @@ def sweep_dead_letters(**_: Any) -> None:
 def advance_batches(**_: Any) -> None:
     """Sends the batches that are due, asks after those at a provider, and settles what has come back."""
     batches_advance()
+
+
+@shared_task(name="maintenance.reconcile", ignore_result=False)
+def reconcile(**_: Any) -> int:
+    """Holds what is counted against the ledger, and tells operators if it differs; returns in how many places."""
+    return books_watch()
 
 
 @shared_task(name="maintenance.purge_expired_records", ignore_result=False)

@@ -15,7 +15,7 @@ from config.stack.stack import Stack
 from tests.benchmarks.results import Result
 
 PROCESSES = 64
-CAP_USD = 0.25
+CAP_USD = 0.1
 KILLS = 20
 ROUNDS = 3
 WORKFLOWS = 150

@@ -32,8 +32,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"stream_error_after": 2},
     {"status": 500, "provider": "anthropic"},
 )
-QUIET_SECONDS = 2.5
-"""When nothing was bought for so long, and nothing is in flight, the budget is spent."""
+QUIET_SECONDS = 1.0
+"""When nothing fits, and nothing is in flight for so long, the budget is spent."""
 
 MOST_SECONDS = 400.0
 BATCHED = 40
@@ -197,7 +197,7 @@ def _break_things(control: str, over: threading.Event) -> None:
 def _until_spent(fleet: Fleet, started: float, kills: int) -> float:
     """Kills at random until the budget is spent; returns how many seconds that took."""
     chance = random.Random(7)
-    entries, quiet_since = -1, time.monotonic()
+    quiet_since = None
     next_kill = started + 2.0
     while time.monotonic() - started < MOST_SECONDS:
         time.sleep(0.05)
@@ -208,20 +208,23 @@ def _until_spent(fleet: Fleet, started: float, kills: int) -> float:
             next_kill = now + chance.uniform(0.05, 0.3)
             _close()
             fleet.fork()
-        count, in_flight = _progress(fleet.tenant_id)
-        if count != entries or in_flight:
-            entries, quiet_since = count, now
+        if not _is_spent(fleet.tenant_id):
+            quiet_since = None
+        elif quiet_since is None:
+            quiet_since = now
         elif now - quiet_since > QUIET_SECONDS:
             return quiet_since - started
-    raise SystemExit(f"not spent after {MOST_SECONDS} s: {_progress(fleet.tenant_id)}")
+    raise SystemExit(f"not spent after {MOST_SECONDS} s: {_outcome(fleet)}")
 
 
-def _progress(tenant_id: uuid.UUID) -> tuple[int, int]:
-    """How many entries the ledger has, and how many calls are in flight; those of killed processes are swept."""
-    from apps.budgets.models import LedgerEntry, Reservation
+def _is_spent(tenant_id: uuid.UUID) -> bool:
+    """Whether a call did not fit, and none is in flight; those of killed processes are swept."""
+    from apps.budgets.models import Reservation, WindowUsage
 
-    entries = LedgerEntry.objects.filter(tenant=tenant_id).count()
-    return entries, Reservation.objects.filter(tenant=tenant_id).count()
+    if Reservation.objects.filter(tenant=tenant_id).exists():
+        return False
+    usage = WindowUsage.objects.filter(window__budget__tenant=tenant_id, window__period="day").first()
+    return usage is not None and usage.is_exhausted
 
 
 def _outcome(fleet: Fleet) -> dict[str, Any]:

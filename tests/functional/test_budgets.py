@@ -13,7 +13,6 @@ from tests.product import Product, broken_invariants, eventually
 @pytest.fixture
 def tenant(product: Product) -> Iterator[str]:
     """The id of a tenant of its own, with a budget of a dollar a day; requests are its own in the test."""
-    product.stack.start(["beat"])
     with product.as_new_tenant("the budget's"):
         ((tenant_id,),) = product.query("SELECT id FROM tenants_tenant WHERE name = %s", "the budget's")
         product.query(
@@ -27,7 +26,6 @@ def tenant(product: Product) -> Iterator[str]:
         )
         yield str(tenant_id)
         product.query("UPDATE budgets_budget SET is_enabled = false RETURNING id")
-    product.stack.stop("beat")
 
 
 def used_up_to(product: Product, percent: float) -> None:
