@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -11,9 +12,10 @@ from django.urls import reverse
 from apps.budgets.models import BudgetHold, WindowUsage
 from apps.budgets.selectors import current_windows
 from apps.insights.costs import BREAKDOWNS, costs, month_task_costs, movers
-from apps.insights.models import Measure
+from apps.insights.models import BudgetForecast, Measure
 from apps.insights.panels import Column, Form, Panel, Source
 from apps.insights.selectors import forecasts_of
+from apps.workflows.cost_selectors import TaskCost
 
 LEDGER = ("budgets.view_ledgerentry",)
 TITLES = {
@@ -59,6 +61,14 @@ DRILLED = ("tenant", "task_type")
 
 def task_costs_panel() -> Panel:
     """What a task costs, by type."""
+    found = month_task_costs()
+    workflows = reverse("admin:workflows_workflow_changelist")
+    links = [f"{workflows}?{urlencode({'type': cost.task_type})}" for cost in found]
+    return task_costs_table(found, links, TASKS_NOTE)
+
+
+def task_costs_table(found: Sequence[TaskCost], links: Sequence[str] = (), note: str = "") -> Panel:
+    """What finished runs have cost, by type."""
     columns = [
         Column("task type"),
         Column("finished", Form.NUMBER),
@@ -66,20 +76,11 @@ def task_costs_panel() -> Panel:
         Column("dearest", Form.MONEY),
         Column("all", Form.MONEY),
     ]
-    found = month_task_costs()
     rows = [
-        (
-            cost.task_type,
-            cost.finished,
-            cost.mean_usd_micros,
-            cost.max_usd_micros,
-            cost.total_usd_micros,
-        )
-        for cost in found
+        (one.task_type, one.finished, one.mean_usd_micros, one.max_usd_micros, one.total_usd_micros)
+        for one in found
     ]
-    workflows = reverse("admin:workflows_workflow_changelist")
-    links = [f"{workflows}?{urlencode({'type': cost.task_type})}" for cost in found]
-    return Panel("task_costs", "Cost per task", columns, rows, links, TASKS_NOTE)
+    return Panel("task_costs", "Cost per task", columns, rows, links, note)
 
 
 def savings_panel() -> Panel:
@@ -107,54 +108,50 @@ def movers_panel() -> Panel:
     return Panel("movers", "Top movers since yesterday", columns, rows, links, MOVERS_NOTE)
 
 
+BUDGET_COLUMNS = [
+    Column("budget"),
+    Column("tenant"),
+    Column("period"),
+    Column("level", Form.STATUS),
+    Column("used", Form.MONEY),
+    Column("cap", Form.MONEY),
+    Column("tokens", Form.NUMBER),
+    Column("token cap", Form.NUMBER),
+    Column("share", Form.SHARE),
+    Column("expected", Form.MONEY),
+    Column("at least", Form.MONEY),
+    Column("at most", Form.MONEY),
+    Column("runs out", Form.MOMENT),
+]
+
+
 def budgets_panel() -> Panel:
     """How the present windows of budgets stand, and where they are going."""
-    columns = [
-        Column("budget"),
-        Column("tenant"),
-        Column("period"),
-        Column("level", Form.STATUS),
-        Column("used", Form.MONEY),
-        Column("cap", Form.MONEY),
-        Column("tokens", Form.NUMBER),
-        Column("token cap", Form.NUMBER),
-        Column("share", Form.SHARE),
-        Column("expected", Form.MONEY),
-        Column("at least", Form.MONEY),
-        Column("at most", Form.MONEY),
-        Column("runs out", Form.MOMENT),
-    ]
-    usages = WindowUsage.objects.filter(window__in=current_windows()).select_related(
-        "window__budget", "window__tenant"
-    )
-    found = sorted(usages, key=lambda usage: -usage.used_percent)
+    usages = WindowUsage.objects.filter(window__in=current_windows())
+    found = list(usages.select_related("window__budget", "window__tenant").order_by("-used_percent", "pk"))
     forecasts = forecasts_of(usage.window_id for usage in found)
-    rows = []
-    for usage in found:
-        known = forecasts.get(usage.window_id, [])
-        money = next((one for one in known if one.measure == Measure.USD_MICROS), None)
-        run_out = [one.runs_out_at for one in known if one.runs_out_at]
-        window = usage.window
-        rows.append(
-            (
-                window.budget.name,
-                window.tenant.name if window.tenant else None,
-                window.period,
-                window.get_level_display().lower(),
-                usage.used_usd_micros,
-                usage.cap_usd_micros,
-                usage.used_tokens,
-                usage.cap_tokens,
-                usage.used_percent / 100,
-                money.expected if money else None,
-                money.low if money else None,
-                money.high if money else None,
-                min(run_out, default=None),
-            )
-        )
+    rows = [_budget_row(usage, forecasts.get(usage.window_id, ())) for usage in found]
     held = BudgetHold.objects.count()
     note = f"{held:,} steps wait for budget." if held else "No step waits for budget."
-    return Panel("budgets", "Budgets", columns, rows, note=note)
+    return Panel("budgets", "Budgets", BUDGET_COLUMNS, rows, note=note)
+
+
+def _budget_row(usage: WindowUsage, known: Sequence[BudgetForecast]) -> tuple[Any, ...]:
+    window = usage.window
+    money = next((one for one in known if one.measure == Measure.USD_MICROS), None)
+    return (
+        window.budget.name,
+        window.tenant.name if window.tenant else None,
+        window.period,
+        window.get_level_display().lower(),
+        usage.used_usd_micros,
+        usage.cap_usd_micros,
+        usage.used_tokens,
+        usage.cap_tokens,
+        usage.used_percent / 100,
+        *((money.expected, money.low, money.high) if money else (None, None, None)),
+        min((one.runs_out_at for one in known if one.runs_out_at), default=None),
+    )
 
 
 def cost_sources() -> list[Source]:

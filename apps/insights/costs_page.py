@@ -21,7 +21,7 @@ from apps.budgets.spend_selectors import names_of, spend_by
 from apps.console.display import about_dollars
 from apps.console.pages import ConsoleAdmin
 from apps.console.spreadsheets import csv_response
-from apps.insights.cost_panels import LEDGER
+from apps.insights.cost_panels import LEDGER, task_costs_table
 from apps.insights.costs import day_start
 from apps.insights.panels import Column, Form, Panel
 from apps.tenants.models import Tenant
@@ -152,19 +152,7 @@ def _name(key: Any, names: Mapping[Any, str]) -> str:
 
 
 def _task_costs(view: View) -> Panel:
-    columns = [
-        Column("task type"),
-        Column("finished", Form.NUMBER),
-        Column("mean", Form.MONEY),
-        Column("dearest", Form.MONEY),
-        Column("all", Form.MONEY),
-    ]
-    found = task_costs(view.since, view.tenant.pk if view.tenant else None)
-    rows = [
-        (one.task_type, one.finished, one.mean_usd_micros, one.max_usd_micros, one.total_usd_micros)
-        for one in found
-    ]
-    return Panel("task_costs", "Cost per finished run", columns, rows)
+    return task_costs_table(task_costs(view.since, view.tenant.pk if view.tenant else None))
 
 
 def _ways(request: HttpRequest, view: View) -> Iterator[tuple[str, str]]:

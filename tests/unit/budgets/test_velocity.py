@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -116,62 +117,71 @@ def test_while_little_is_known_more_is_asked_for() -> None:
     assert burning(since(1, 30), days_of_history=0) != []
 
 
-def office(seed: int = 1) -> Spend:
-    return spend(seed, Habits(week=WEEKS[0], rhythm=2.2, day_noise=0.1, hour_noise=0.3))
+def office(**more: Any) -> Spend:
+    habits = {"week": WEEKS[0], "rhythm": 2.2, "day_noise": 0.05, "hour_noise": 0.2, **more}
+    return spend(1, Habits(**habits))
 
 
 def watched(
-    tenant: Spend, cap: int, runaway: dict[datetime, int] | None = None
+    tenant: Spend, caps: Mapping[datetime, int], runaway: Mapping[datetime, int] | None = None
 ) -> list[tuple[datetime, Alert]]:
-    """Every alert of the month, looked for each hour, with a forecast each day."""
+    """Every alert of the month, looked for each hour, with a forecast each day. `caps` are by the windows' starts."""
     spends = {**dict(tenant.hours), **(runaway or {})}
-    found = []
-    now = tenant.month_start
-    known = forecast(tenant.until(now), now, tenant.zone)
-    spent = 0
+    ends = dict(zip(caps, [*list(caps)[1:], tenant.month_end], strict=True))
+    found, now, known = [], tenant.month_start, forecast([], tenant.month_start, tenant.zone)
     while now < tenant.month_end:
+        if now in caps:
+            start, spent = now, 0
         if now.hour == 0:
             known = forecast([(hour, usd) for hour, usd in spends.items() if hour < now], now, tenant.zone)
 
         def spent_since(moment: datetime, now: datetime = now) -> int:
+            ages = range(1, 8)
+            parts = [max(min((now - (age - 1) * HOUR - moment) / HOUR, 1.0), 0.0) for age in ages]
             return round(
-                sum(
-                    spends.get(now - number * HOUR, 0)
-                    * max(min((now - (number - 1) * HOUR - moment) / HOUR, 1.0), 0.0)
-                    for number in range(1, 8)
-                )
+                sum(spends.get(now - age * HOUR, 0) * part for age, part in zip(ages, parts, strict=True))
             )
 
-        found += [
-            (now, alert)
-            for alert in alerts(
-                start=tenant.month_start,
-                end=tenant.month_end,
-                now=now,
-                left_usd_micros=cap - spent,
-                spent_since=spent_since,
-                season=known.season,
-                days_of_history=known.days_of_history,
-            )
-        ]
+        told = alerts(
+            start=start,
+            end=ends[start],
+            now=now,
+            left_usd_micros=caps[start] - spent,
+            spent_since=spent_since,
+            season=known.season,
+            days_of_history=known.days_of_history,
+        )
+        found += [(now, alert) for alert in told]
         spent += spends.get(now, 0)
         now += HOUR
     return found
 
 
-def test_a_month_of_office_hours_does_not_alert_at_noon() -> None:
-    """The cap is just above what the month will have cost; noon has five times the mean hour."""
+def month_cap(tenant: Spend, times: float) -> dict[datetime, int]:
+    return {tenant.month_start: round(times * tenant.between(tenant.month_start, tenant.month_end))}
+
+
+def test_a_nightly_job_of_a_whole_day_is_no_burn() -> None:
+    """One hour of the night has most of the day's spend, twenty times the mean, every night."""
+    tenant = office(nightly_share=0.8)
+    assert watched(tenant, month_cap(tenant, 1.1)) == []
+
+
+def test_a_day_of_office_hours_does_not_alert_at_noon() -> None:
+    """Each day's cap is just above what the day will have cost; noon has four times the mean hour."""
     tenant = office()
-    assert watched(tenant, round(1.1 * tenant.between(tenant.month_start, tenant.month_end))) == []
+    days = [tenant.month_start + number * DAY for number in range(31)]
+    caps = {day: round(1.15 * tenant.between(day, day + DAY)) for day in days if day < tenant.month_end}
+    assert watched(tenant, caps) == []
 
 
-def test_a_runaway_in_that_month_is_told_within_the_hour() -> None:
+def test_a_runaway_in_an_office_month_is_told_within_the_hour() -> None:
     """An agent that loops from Wednesday noon on, at forty times the usual."""
     tenant = office()
     noon = tenant.month_start + 10 * DAY + 12 * HOUR
     usual = dict(tenant.hours)
     runaway = {noon + number * HOUR: 40 * usual[noon] for number in range(3)}
-    found = watched(tenant, round(2 * tenant.between(tenant.month_start, tenant.month_end)), runaway)
+    found = watched(tenant, month_cap(tenant, 2), runaway)
     assert found[0][0] == noon + HOUR
     assert found[0][1].kind is Burn.FAST
     assert {moment.date() for moment, _ in found} == {noon.date()}
