@@ -1,14 +1,12 @@
-"""Reads of the ledger and of what budgets ask for at the moment."""
+"""Reads of what budgets ask for at the moment, and of how they stand."""
 
 from __future__ import annotations
 
 import functools
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db import connection
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -21,33 +19,6 @@ from apps.tenants.selectors import tier_name
 
 ACTIONS_SECONDS = 1.0
 """How old a process's copy of the actions in force may be."""
-
-# One scan of the month per tenant, on the index (tenant, created_at). Days and months are UTC's.
-_SPEND = """
-    SELECT tenant_id,
-           coalesce(sum(cost_usd_micros) FILTER (
-               WHERE created_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'), 0),
-           sum(cost_usd_micros)
-    FROM budgets_ledgerentry
-    WHERE tenant_id = ANY (%s)
-      AND created_at >= date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
-    GROUP BY tenant_id
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """What a tenant has spent since the start of the day and of the month, UTC, in micro-dollars."""
-
-    today_usd_micros: int = 0
-    month_usd_micros: int = 0
-
-
-def spend_of_tenants(tenant_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Spend]:
-    """The spend of each tenant that has spent anything this month, from the ledger, in one query."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SPEND, [list(tenant_ids)])
-        return {tenant_id: Spend(int(today), int(month)) for tenant_id, today, month in cursor.fetchall()}
 
 
 @dataclass(frozen=True, slots=True)

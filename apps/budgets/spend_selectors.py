@@ -82,7 +82,7 @@ def spend_by(
     """What was spent in [since, until), grouped by dimensions of COLUMNS and in their order, in one query.
 
     `since` and `until` are full hours, or `until` is not over yet. Filters are by a dimension's name, such as
-    `tenant=tenant_id`. With a `limit` there are no more lines than that. Raises KeyError for another dimension.
+    `tenant=tenant_id`, or `tenant=[…]` for any of them. With a `limit` there are no more lines than that. Raises KeyError for another dimension.
     """
     columns = [COLUMNS[name] for name in dimensions]
     places = ", ".join(str(number + 1) for number in range(len(columns)))
@@ -91,7 +91,7 @@ def spend_by(
         groups="".join(f"{column}, " for column in columns),
         filters="".join(
             # Not IS NOT DISTINCT FROM, which no index is used for.
-            f" AND {COLUMNS[name]} " + ("IS NULL" if value is None else f"= %(by_{name})s")
+            f" AND {COLUMNS[name]} {_matching(name, value)}"
             for name, value in filters.items()
         ),
         grouped=f"GROUP BY {places} ORDER BY {places}" if columns else "HAVING count(*) > 0",
@@ -100,6 +100,12 @@ def spend_by(
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return [SpendLine(row[: len(columns)], *row[len(columns) :]) for row in cursor.fetchall()]
+
+
+def _matching(name: str, value: Any) -> str:
+    if value is None:
+        return "IS NULL"
+    return f"= ANY (%(by_{name})s)" if isinstance(value, list) else f"= %(by_{name})s"
 
 
 def total_of(lines: Sequence[SpendLine]) -> SpendLine:

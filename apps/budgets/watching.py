@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Iterable, Sequence
 
 from django.db import transaction
-from django.db.models import F, Prefetch, Q
+from django.db.models import Prefetch
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from agentplatform.budgets.thresholds import Judgement, Level, judge
@@ -50,10 +51,10 @@ def slices_give_back() -> int:
 
 def _watched() -> list[WindowUsage]:
     """The windows that come near a threshold, or are past one."""
-    near = Q(used_percent__gte=F("first_percent")) | Q(is_exhausted=True) | Q(window__level__gt=0)
+    near = RawSQL("SELECT budgets_windows_to_judge()", ())
     open_crossings = ThresholdCrossing.objects.filter(ended_at=None)
     return list(
-        WindowUsage.objects.filter(near, window__in=current_windows())
+        WindowUsage.objects.filter(window__in=near)
         .select_related("window__budget")
         .prefetch_related(Prefetch("window__crossings", open_crossings, to_attr="open_crossings"))
     )

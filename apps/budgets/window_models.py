@@ -76,7 +76,6 @@ class WindowUsage(models.Model):
     room_usd_micros = models.BigIntegerField(null=True)
     room_tokens = models.BigIntegerField(null=True)
     used_percent = models.FloatField(help_text="Of the cap that is used most.")
-    first_percent = models.IntegerField(help_text="From which percent on anything happens.")
     is_exhausted = models.BooleanField()
 
     class Meta:

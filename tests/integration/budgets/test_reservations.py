@@ -161,6 +161,18 @@ def test_a_slice_from_before_a_crash_is_not_given_out_again(spender: Spender, bu
     assert_counters_are_the_ledger()
 
 
+def test_what_costs_more_than_its_worst_case_counts_whole(spender: Spender, budget: MakeBudget) -> None:
+    """Its slice grows by as much; no other call gets what has been spent."""
+    mine = budget(daily_usd_micros=1_000_000)
+    spender.settle(spender.start(), 990_000)
+    window, slice_ = BudgetWindow.objects.get(), Slice.objects.get()
+    assert window.leased_usd_micros == slice_.granted_usd_micros == slice_.spent_usd_micros == 990_000
+    with pytest.raises(BudgetShort):
+        spender.start(usd_micros=10_001)
+    assert usage_of(mine).room_usd_micros == 10_000
+    assert_counters_are_the_ledger()
+
+
 def test_a_lowered_cap_holds_at_once_although_slices_are_out(spender: Spender, budget: MakeBudget) -> None:
     """They give back what they hold."""
     mine = budget(daily_usd_micros=100_000_000)

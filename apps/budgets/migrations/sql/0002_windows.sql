@@ -90,7 +90,10 @@ BEGIN
                (date_trunc(p.period, now() AT TIME ZONE b.time_zone) + ('1 ' || p.period)::interval)
                    AT TIME ZONE b.time_zone AS ends_at
         FROM budgets_budget b CROSS JOIN (VALUES ('day'), ('month')) AS p(period)
-        WHERE budgets_applies(b, p_tenant, p_tier, p_key, p_type)
+        -- Looked through without a function first: there may be as many budgets as tenants.
+        WHERE (b.scope IN ('platform', 'task_type') OR b.tier_id = p_tier OR b.tenant_id = p_tenant
+               OR b.api_key_id = p_key)
+          AND budgets_applies(b, p_tenant, p_tier, p_key, p_type)
           AND num_nonnulls(VARIADIC ARRAY[(budgets_caps(b, p.period)).usd, (budgets_caps(b, p.period)).tokens]) > 0
         ORDER BY b.id, p.period
     LOOP
@@ -223,8 +226,7 @@ FROM (
     SELECT w.id, caps.usd AS cap_usd_micros, caps.tokens AS cap_tokens, used.usd AS used_usd_micros,
            used.tokens AS used_tokens, used.usd_in_flight AS in_flight_usd_micros,
            used.tokens_in_flight AS in_flight_tokens, limits.usd - used.usd - used.usd_in_flight AS room_usd_micros,
-           limits.tokens - used.tokens - used.tokens_in_flight AS room_tokens, w.refused_usd_micros, w.refused_tokens,
-           least(b.alert_percent, b.degrade_percent, b.throttle_percent, b.shutoff_percent) AS first_percent
+           limits.tokens - used.tokens - used.tokens_in_flight AS room_tokens, w.refused_usd_micros, w.refused_tokens
     FROM budgets_budgetwindow w JOIN budgets_budget b ON b.id = w.budget_id
     CROSS JOIN LATERAL budgets_caps(b, w.period) caps
     CROSS JOIN LATERAL budgets_limits(b, w.period) limits
@@ -240,3 +242,19 @@ FROM (
         (w.reserved_usd_micros + coalesce(sliced.reserved_usd, 0))::bigint AS usd_in_flight,
         (w.reserved_tokens + coalesce(sliced.reserved_tokens, 0))::bigint AS tokens_in_flight) AS used
 ) AS told;
+
+-- The present windows that may be near a threshold, or past one: what has to be judged, of as many windows as there are
+-- tenants. What slices hold counts as used here; caps are looked up for those alone that have overrides.
+CREATE FUNCTION budgets_windows_to_judge() RETURNS SETOF bigint LANGUAGE sql STABLE AS $$
+    SELECT w.id FROM budgets_budgetwindow w
+    JOIN budgets_budget b ON b.id = w.budget_id AND b.generation = w.generation
+    WHERE w.ends_at > now() AND w.starts_at <= now() AND b.is_enabled AND (
+        w.level > 0 OR w.refused_usd_micros IS NOT NULL
+        OR EXISTS (SELECT 1 FROM budgets_budgetoverride o WHERE o.budget_id = b.id AND o.expires_at > now())
+        OR 100 * (w.opening_usd_micros + w.spent_usd_micros + w.reserved_usd_micros + w.leased_usd_micros)
+           >= least(b.alert_percent, b.degrade_percent, b.throttle_percent, b.shutoff_percent)
+              * CASE w.period WHEN 'day' THEN b.daily_usd_micros ELSE b.monthly_usd_micros END
+        OR 100 * (w.opening_tokens + w.spent_tokens + w.reserved_tokens + w.leased_tokens)
+           >= least(b.alert_percent, b.degrade_percent, b.throttle_percent, b.shutoff_percent)
+              * CASE w.period WHEN 'day' THEN b.daily_tokens ELSE b.monthly_tokens END)
+$$;

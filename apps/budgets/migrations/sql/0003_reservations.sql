@@ -219,12 +219,31 @@ BEGIN
     WHERE id = ANY (v_windows);
 END $$;
 
+-- A call that cost more than its worst case, against all reckoning: its slice has to hold at least what it has spent,
+-- so its windows lease it as much more.
+CREATE FUNCTION budgets_widen(p_slice bigint, p_usd bigint, p_tokens bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_windows bigint[];
+BEGIN
+    SELECT ws.windows INTO v_windows FROM budgets_slice s JOIN budgets_windowset ws ON ws.id = s.window_set_id
+    WHERE s.id = p_slice;
+    PERFORM 1 FROM budgets_budgetwindow WHERE id = ANY (v_windows) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE budgets_budgetwindow SET
+        leased_usd_micros = leased_usd_micros + p_usd, leased_tokens = leased_tokens + p_tokens
+    WHERE id = ANY (v_windows);
+    UPDATE budgets_slice SET
+        granted_usd_micros = granted_usd_micros + p_usd, granted_tokens = granted_tokens + p_tokens
+    WHERE id = p_slice;
+END $$;
+
 -- Turns the reservation of a call into spending, in the windows it was made in. Returns their set; null where there is
 -- no reservation.
 CREATE FUNCTION budgets_settle(p_call uuid, p_usd bigint, p_tokens bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_reservation budgets_reservation;
     v_windows bigint[];
+    v_over_usd bigint;
+    v_over_tokens bigint;
 BEGIN
     DELETE FROM budgets_reservation WHERE call_id = p_call RETURNING * INTO v_reservation;
     IF NOT FOUND THEN
@@ -235,7 +254,12 @@ BEGIN
             reserved_usd_micros = reserved_usd_micros - v_reservation.usd_micros,
             reserved_tokens = reserved_tokens - v_reservation.input_tokens - v_reservation.output_tokens,
             spent_usd_micros = spent_usd_micros + p_usd, spent_tokens = spent_tokens + p_tokens
-        WHERE id = v_reservation.slice_id;
+        WHERE id = v_reservation.slice_id
+        RETURNING greatest(0, spent_usd_micros + reserved_usd_micros - granted_usd_micros),
+                  greatest(0, spent_tokens + reserved_tokens - granted_tokens) INTO v_over_usd, v_over_tokens;
+        IF v_over_usd > 0 OR v_over_tokens > 0 THEN
+            PERFORM budgets_widen(v_reservation.slice_id, v_over_usd, v_over_tokens);
+        END IF;
     ELSE
         SELECT windows INTO v_windows FROM budgets_windowset WHERE id = v_reservation.window_set_id;
         PERFORM 1 FROM budgets_budgetwindow WHERE id = ANY (v_windows) ORDER BY id FOR NO KEY UPDATE;
