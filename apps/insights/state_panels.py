@@ -79,7 +79,7 @@ def circuits_panel() -> Panel:
 def dead_letters_panel() -> Panel:
     """Steps that gave up and wait for somebody, by fingerprint."""
     columns = [
-        Column("fingerprint"),
+        Column("fingerprint", Form.HASH),
         Column("agent"),
         Column("error"),
         Column("open", Form.NUMBER),
