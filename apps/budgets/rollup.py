@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import connection, transaction
 
+from apps.database import release_connection
+
 # From the hour before this one on, or from the last hour that is there, whichever is earlier: nothing is left out when
 # nobody has added up for a while, and the first time adds up all there is. Entries are never changed or deleted, so a
 # row never has to go.
@@ -34,9 +36,12 @@ def spend_rollup() -> int:
 
     While another process does it nothing is done.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('budgets_hourlyspend'))")
-        if not cursor.fetchone()[0]:
-            return 0
-        cursor.execute(_ROLL_UP)
-        return int(cursor.rowcount)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('budgets_hourlyspend'))")
+            if not cursor.fetchone()[0]:
+                return 0
+            cursor.execute(_ROLL_UP)
+            return int(cursor.rowcount)
+    finally:
+        release_connection()

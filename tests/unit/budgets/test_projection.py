@@ -219,7 +219,8 @@ def test_a_projection_is_in_order_and_repeatable(
     hours=st.lists(
         st.tuples(st.integers(0, 1400), st.one_of(st.integers(0, 10**6), st.integers(0, 10**14))), max_size=60
     ),
-    factor=st.integers(2, 1000),
+    # Powers of two are exact in binary: no tie between two hours is decided otherwise.
+    factor=st.integers(1, 10).map(lambda power: 2**power),
 )
 def test_a_projection_grows_with_its_money(hours: list[tuple[int, int]], factor: int) -> None:
     """In other units the same comes out, for any hours at all: holes, doubles, one single hour."""
