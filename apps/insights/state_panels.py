@@ -54,8 +54,8 @@ def circuits_panel() -> Panel:
         Column("model"),
         Column("circuit", Form.STATUS),
         Column("open until", Form.MOMENT),
-        Column("failures lately", Form.NUMBER),
-        Column("trips in a day", Form.NUMBER),
+        Column("failures", Form.NUMBER),
+        Column("trips, 24 h", Form.NUMBER),
     ]
     try:
         states = circuit_states()
