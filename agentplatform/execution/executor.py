@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import orjson
 
 from agentplatform.agents.agent import Agent, StepContext, StepError
-from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
 from agentplatform.execution.running import RunningStep, RunningSteps
@@ -21,6 +20,7 @@ from agentplatform.llm.errors import CallDeferred, ModelError
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import CallStore, StepIdentity, StepJournal
 from agentplatform.llm.model import CallContext
+from agentplatform.llm.restraint import UNRESTRAINED, Restraint
 from agentplatform.llm.tiers import AUTO, Tier
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import Decision, StepFailed, StepSucceeded, StepWaits, WorkflowState

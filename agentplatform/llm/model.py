@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.catalogue import RateLimits
 from agentplatform.llm.messages import ModelRequest, ModelResponse
+from agentplatform.llm.restraint import UNRESTRAINED, Restraint
 from agentplatform.llm.tiers import Tier
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from agentplatform.budgets.spending import Restraint
 from agentplatform.budgets.thresholds import Level
 from agentplatform.llm.catalogue import Catalogue, Target
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.model import CallContext
 from agentplatform.llm.planning import CallLayer, CallPlace, PlannedCall
+from agentplatform.llm.restraint import Restraint
 from agentplatform.llm.routing.complexity import Complexity, RoutingInput
 from agentplatform.llm.routing.selection import Circumstances, Selection, fits, select_tier
 from agentplatform.llm.tiers import Tier

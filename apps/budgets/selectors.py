@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.budgets.thresholds import Level
+from agentplatform.llm.restraint import UNRESTRAINED, Restraint
 from apps.budgets.models import Budget, BudgetHold, BudgetWindow, Scope, WindowUsage
 from apps.database import release_connection
 from apps.tenants.models import Tenant

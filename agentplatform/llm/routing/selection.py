@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.llm.catalogue import Catalogue, TierSettings
 from agentplatform.llm.errors import ContextWindowExceeded
+from agentplatform.llm.restraint import UNRESTRAINED, Restraint
 from agentplatform.llm.routing.limits import tier_within
 from agentplatform.llm.tiers import Tier
 

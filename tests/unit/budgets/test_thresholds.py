@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentplatform.budgets.spending import UNRESTRAINED, Restraint
 from agentplatform.budgets.thresholds import Judgement, Level, Thresholds, Usage, judge
+from agentplatform.llm.restraint import UNRESTRAINED, Restraint
 from agentplatform.llm.tiers import Tier
 
 NOTHING: frozenset[Level] = frozenset()

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from agentplatform.budgets.spending import Restraint
 from agentplatform.budgets.thresholds import Level
 from agentplatform.llm.catalogue import DEFAULT_CATALOGUE
 from agentplatform.llm.errors import BudgetShort, CallDeferred, CostLimitReached
 from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
 from agentplatform.llm.pricing import PriceBook
 from agentplatform.llm.providers.anthropic import AnthropicModel
+from agentplatform.llm.restraint import Restraint
 from agentplatform.llm.tiers import Tier
 from tests.unit.llm.conftest import Calls, context, gateway_to, identity, request
 

@@ -51,30 +51,35 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
 $$;
 
 -- What the ledger says a budget has used since a period of it began. What belongs to an earlier window of the same
--- budget, since it was reserved there, does not count.
+-- budget, since it was reserved there, does not count. What is one tenant's is found by its index.
 CREATE FUNCTION budgets_ledger_since(
     p_budget budgets_budget, p_tenant uuid, p_period text, p_since timestamptz, OUT usd bigint, OUT tokens bigint)
-LANGUAGE sql STABLE AS $$
-    SELECT coalesce(sum(by_set.usd), 0), coalesce(sum(by_set.tokens), 0)
-    FROM (
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_tenant uuid := coalesce(
+        p_tenant, p_budget.tenant_id, (SELECT tenant_id FROM tenants_apikey WHERE id = p_budget.api_key_id));
+    v_sums record;
+BEGIN
+    usd := 0;
+    tokens := 0;
+    FOR v_sums IN EXECUTE format($sql$
         SELECT e.window_set_id, sum(e.cost_usd_micros) AS usd,
                sum(e.input_tokens + e.output_tokens + e.cache_write_5m_tokens + e.cache_write_1h_tokens
                    + e.cache_read_tokens) AS tokens
-        FROM budgets_ledgerentry e
-        WHERE e.created_at >= p_since AND CASE p_budget.scope
-            WHEN 'platform' THEN true
-            WHEN 'tier' THEN e.tenant_tier = p_budget.tier_id
-            WHEN 'each_tenant' THEN e.tenant_id = p_tenant
-            WHEN 'tenant' THEN e.tenant_id = p_budget.tenant_id
-            WHEN 'api_key' THEN e.api_key_id = p_budget.api_key_id
-            WHEN 'task_type' THEN e.task_type = p_budget.task_type
-                 AND (p_budget.tenant_id IS NULL OR e.tenant_id = p_budget.tenant_id)
-        END GROUP BY 1) AS by_set
-    WHERE NOT EXISTS (
-        SELECT 1 FROM budgets_windowset ws JOIN budgets_budgetwindow w ON w.id = ANY (ws.windows)
-        WHERE ws.id = by_set.window_set_id AND w.budget_id = p_budget.id
-          AND w.generation = p_budget.generation AND w.period = p_period AND w.starts_at < p_since)
-$$;
+        FROM budgets_ledgerentry e WHERE e.created_at >= $1 %s GROUP BY 1 $sql$,
+        concat_ws(' ', CASE WHEN v_tenant IS NOT NULL THEN 'AND e.tenant_id = $2' END, CASE p_budget.scope
+            WHEN 'tier' THEN 'AND e.tenant_tier = $3' WHEN 'api_key' THEN 'AND e.api_key_id = $4'
+            WHEN 'task_type' THEN 'AND e.task_type = $5' END))
+        USING p_since, v_tenant, p_budget.tier_id, p_budget.api_key_id, p_budget.task_type
+    LOOP
+        CONTINUE WHEN EXISTS (
+            SELECT 1 FROM budgets_windowset ws JOIN budgets_budgetwindow w ON w.id = ANY (ws.windows)
+            WHERE ws.id = v_sums.window_set_id AND w.budget_id = p_budget.id
+              AND w.generation = p_budget.generation AND w.period = p_period AND w.starts_at < p_since);
+        usd := usd + v_sums.usd;
+        tokens := tokens + v_sums.tokens;
+    END LOOP;
+END $$;
 
 -- The present windows of all budgets that apply; those that are not there yet begin, at what the ledger says.
 CREATE FUNCTION budgets_windows(p_tenant uuid, p_tier text, p_key uuid, p_type text)
