@@ -263,6 +263,7 @@ UNFOLD = {
     "SITE_TITLE": "agentplatform",
     "SITE_HEADER": "agentplatform",
     "SITE_SYMBOL": "hub",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "apps.console.navigation.icon"}],
     "SITE_URL": "/api/docs/",
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "apps.console.navigation.environment",

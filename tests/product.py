@@ -71,13 +71,15 @@ class Product:
         self.simulator_url = f"http://127.0.0.1:{simulator_port}"
         self.flower_url = f"http://127.0.0.1:{flower_port}"
         self.key = ""
+        self.admin_password = ""
         self.http = httpx2.Client(base_url=self.stack.base_url, timeout=30)
 
     def start(self) -> None:
         """Servers, schema, tenant, processes; returns once every queue has a worker."""
         self.stack.start_servers()
         self.stack.migrate()
-        self.key = self.stack.bootstrap()["tenant_key"]
+        told = self.stack.bootstrap()
+        self.key, self.admin_password = told["tenant_key"], told["admin_password"]
         self.http.headers["Authorization"] = f"Bearer {self.key}"
         self.query(UNLIMITED)
         self.stack.start(self.processes)

@@ -19,6 +19,11 @@ def stylesheet(request: HttpRequest) -> str:
     return static("console/console.css")
 
 
+def icon(request: HttpRequest) -> str:
+    """What a browser shows beside the title of a page."""
+    return static("console/icon.svg")
+
+
 def environment(request: HttpRequest) -> list[str] | None:
     """The label beside the user's name: that no model answers, but the simulator."""
     return ["simulator", "warning"] if settings.SIMULATOR else None

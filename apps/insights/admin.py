@@ -31,7 +31,6 @@ class BudgetForecastAdmin(ReadOnlyAdmin):
         "interval",
         "cap_of_budget",
         "runs_out_at",
-        "computed_at",
     )
     list_filter = ("period", "measure")
     list_select_related = ("window__budget", "window__tenant")
@@ -50,7 +49,7 @@ class BudgetForecastAdmin(ReadOnlyAdmin):
         "interval",
         "cap_of_budget",
         "runs_out_at",
-        "days_of_history",
+        "history",
         "computed_at",
     )
 
@@ -93,7 +92,12 @@ class BudgetForecastAdmin(ReadOnlyAdmin):
 
     @display(description="with 80%")
     def interval(self, known: BudgetForecast) -> str:
-        return f"{_words(known, known.low)} to {_words(known, known.high)}"
+        low = f"{known.low:,}" if known.measure == Measure.TOKENS else _words(known, known.low)
+        return f"{low} to {_words(known, known.high)}"
+
+    @display(description="known of")
+    def history(self, known: BudgetForecast) -> str:
+        return f"{known.days_of_history:.1f} days"
 
     @display(description="cap")
     def cap_of_budget(self, known: BudgetForecast) -> str:

@@ -128,22 +128,25 @@ BUDGET_COLUMNS = [
 def budgets_panel() -> Panel:
     """How the present windows of budgets stand, and where they are going."""
     usages = WindowUsage.objects.filter(window__in=current_windows())
-    found = list(usages.select_related("window__budget", "window__tenant").order_by("-used_percent", "pk"))
+    found = list(
+        usages.select_related("window__budget__tenant", "window__tenant").order_by("-used_percent", "pk")
+    )
     forecasts = forecasts_of(usage.window_id for usage in found)
     rows = [_budget_row(usage, forecasts.get(usage.window_id, ())) for usage in found]
     held = BudgetHold.objects.count()
     note = f"{held:,} steps wait for budget." if held else "No step waits for budget."
-    return Panel("budgets", "Budgets", BUDGET_COLUMNS, rows, note=note)
+    links = [reverse("admin:budgets_budget_change", args=[usage.window.budget_id]) for usage in found]
+    return Panel("budgets", "Budgets", BUDGET_COLUMNS, rows, links, note)
 
 
 def _budget_row(usage: WindowUsage, known: Sequence[BudgetForecast]) -> tuple[Any, ...]:
-    window = usage.window
+    window, tenant = usage.window, usage.window.tenant or usage.window.budget.tenant
     money = next((one for one in known if one.measure == Measure.USD_MICROS), None)
     return (
         window.budget.name,
-        window.tenant.name if window.tenant else None,
+        tenant.name if tenant else None,
         window.period,
-        window.get_level_display().lower(),
+        window.get_level_display().lower() if window.level else "in budget",
         usage.used_usd_micros,
         usage.cap_usd_micros,
         usage.used_tokens,

@@ -121,7 +121,7 @@ def _panel(view: View, dimension: str) -> Panel:
         lines = sorted(lines, key=lambda line: -line.cost_usd_micros)
     names = names_of(dimension, [line.key[0] for line in lines])
     columns = [
-        Column(dimension.replace("_", " ")),
+        Column(_words(dimension)),
         Column("calls", Form.NUMBER),
         Column("input tokens", Form.NUMBER),
         Column("output tokens", Form.NUMBER),
@@ -142,7 +142,7 @@ def _panel(view: View, dimension: str) -> Panel:
     links = []
     if dimension in ("tenant", "task_type"):
         links = [f"?{view.query(**{dimension: str(line.key[0])})}" for line in lines]
-    return Panel(dimension, f"By {dimension.replace('_', ' ')}", columns, rows, links)
+    return Panel(dimension, f"By {_words(dimension)}", columns, rows, links)
 
 
 def _name(key: Any, names: Mapping[Any, str]) -> str:
@@ -165,3 +165,7 @@ def _ways(request: HttpRequest, view: View) -> Iterator[tuple[str, str]]:
     task_type = {"task_type__icontains": view.task_type} if view.task_type else {}
     query = {**tenant, **task_type, "created_at_from": day}
     yield "Ledger entries", f"{reverse('admin:budgets_ledgerentry_changelist')}?{urlencode(query)}"
+
+
+def _words(dimension: str) -> str:
+    return "API key" if dimension == "api_key" else dimension.replace("_", " ")

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from apps.budgets.models import Period, Scope, WindowUsage
 from apps.budgets.selectors import current_windows
-from apps.console.display import NOTHING, about_dollars
+from apps.console.display import about_dollars
 from apps.console.tables import Table
 from apps.database import OUTAGE_ERRORS
 from apps.insights.charts import Chart, month_chart, today_chart
@@ -24,13 +24,11 @@ from apps.insights.state_panels import state_sources
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Spend of a period against its budget, if the platform has one."""
+    """Spend of a period against its budget, if the platform has one. `outlook` is what is expected, in a sentence."""
 
     title: str
     spent: str
-    expected: str
-    interval: str
-    cap: str
+    outlook: str
     percent: float | None
 
 
@@ -105,10 +103,13 @@ def _card(title: str, spent: int, known: BudgetForecast | None, cap: int | None)
     return Card(
         title=title,
         spent=about_dollars(spent),
-        expected=about_dollars(max(known.expected, spent)) if known else NOTHING,
-        interval=f"{about_dollars(max(known.low, spent))} to {about_dollars(max(known.high, spent))}"
-        if known
-        else NOTHING,
-        cap=NOTHING if cap is None else about_dollars(cap),
+        outlook=f"{_outlook(spent, known)} Budget: {'none' if cap is None else about_dollars(cap)}.",
         percent=None if not cap else round(100 * spent / cap, 1),
     )
+
+
+def _outlook(spent: int, known: BudgetForecast | None) -> str:
+    if known is None:
+        return "Nothing is projected yet."
+    expected, low, high = (about_dollars(max(one, spent)) for one in (known.expected, known.low, known.high))
+    return f"Expected: {expected} (80%: {low} to {high})."

@@ -25,10 +25,12 @@ class Form(StrEnum):
     SECONDS = "seconds"
     MOMENT = "moment"
     STATUS = "status"
+    HASH = "hash"  # as much of it as tells one from another
 
 
+HASH_CHARACTERS = 12
 KINDS = {
-    "none": "",
+    "in budget": "success",
     "alert": "info",
     "degrade": "warning",
     "throttle": "warning",
@@ -110,6 +112,8 @@ def _shown(column: Column, value: Any) -> Any:
             return seconds(value)
         case Form.MOMENT:
             return moment(value)[:16]
+        case Form.HASH:
+            return str(value)[:HASH_CHARACTERS]
         case Form.STATUS:
             return status_label(str(value), KINDS)
     return str(value)

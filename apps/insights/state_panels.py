@@ -54,8 +54,8 @@ def circuits_panel() -> Panel:
         Column("model"),
         Column("circuit", Form.STATUS),
         Column("open until", Form.MOMENT),
-        Column("failures lately", Form.NUMBER),
-        Column("trips in a day", Form.NUMBER),
+        Column("failures", Form.NUMBER),
+        Column("trips, 24 h", Form.NUMBER),
     ]
     try:
         states = circuit_states()
@@ -79,7 +79,7 @@ def circuits_panel() -> Panel:
 def dead_letters_panel() -> Panel:
     """Steps that gave up and wait for somebody, by fingerprint."""
     columns = [
-        Column("fingerprint"),
+        Column("fingerprint", Form.HASH),
         Column("agent"),
         Column("error"),
         Column("open", Form.NUMBER),

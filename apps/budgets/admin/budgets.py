@@ -64,7 +64,7 @@ class BudgetAdmin(ConsoleAdmin):
 
     form = BudgetForm
     inlines = (OverrideInline,)
-    list_display = ("name", "subject", "today", "this_month", "state", "is_enabled", "is_dry_run")
+    list_display = ("name", "subject", "today", "this_month", "state")
     list_filter = ("scope", ("tenant", AutocompleteSelectFilter), "is_enabled", "is_dry_run")
     list_select_related = ("tier", "tenant", "api_key")
     search_fields = ("name", "task_type")
@@ -124,7 +124,9 @@ class BudgetAdmin(ConsoleAdmin):
     def state(self, budget: Any) -> str:
         levels = [usage.window.level for usage in (budget.day, budget.month) if usage is not None]
         level = Level(max(levels, default=0))
-        return label(LEVEL_WORDS[level], LEVEL_KINDS[level])
+        if not budget.is_enabled:
+            return label("off")
+        return label(action_words(level, budget.is_dry_run), LEVEL_KINDS[level])
 
     def detail_tables(self, request: HttpRequest, obj: Budget) -> Sequence[Table]:
         usages = WindowUsage.objects.filter(window__budget=obj).select_related("window__tenant")
@@ -164,6 +166,11 @@ class BudgetAdmin(ConsoleAdmin):
         for gone in formset.deleted_objects:
             gone.delete()
         formset.save_m2m()
+
+
+def action_words(level: Level, is_dry_run: bool) -> str:
+    """What a budget does, or would do."""
+    return f"{LEVEL_WORDS[level]}, dry run" if is_dry_run else LEVEL_WORDS[level]
 
 
 def used(usage: WindowUsage | None) -> str:

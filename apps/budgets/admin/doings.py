@@ -7,7 +7,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from agentplatform.budgets.thresholds import Level
-from apps.budgets.admin.budgets import LEVEL_KINDS, LEVEL_WORDS
+from apps.budgets.admin.budgets import LEVEL_KINDS, action_words
 from apps.budgets.models import BudgetHold, Reservation, ThresholdCrossing
 from apps.console.display import dollars, label, link
 from apps.console.filters import DayFilter
@@ -18,11 +18,11 @@ from apps.console.pages import ReadOnlyAdmin
 class ThresholdCrossingAdmin(ReadOnlyAdmin):
     """Every action of a budget that began, newest first."""
 
-    list_display = ("began_at", "budget", "action", "used", "tenant", "is_dry_run", "ended_at")
+    list_display = ("began_at", "budget", "action", "used", "tenant", "ended_at")
     list_filter = (("began_at", DayFilter), "level", "is_dry_run")
     list_select_related = ("window__budget", "window__tenant")
     ordering = ("-id",)
-    fields = ("budget", "window", "action", "used", "cap", "is_dry_run", "began_at", "ended_at")
+    fields = ("budget", "window", "action", "used", "cap", "began_at", "ended_at")
 
     @display(description="budget")
     def budget(self, crossing: ThresholdCrossing) -> str:
@@ -31,7 +31,7 @@ class ThresholdCrossingAdmin(ReadOnlyAdmin):
     @display(description="action")
     def action(self, crossing: ThresholdCrossing) -> str:
         level = Level(crossing.level)
-        return label(LEVEL_WORDS[level], LEVEL_KINDS[level])
+        return label(action_words(level, crossing.is_dry_run), LEVEL_KINDS[level])
 
     @display(description="used")
     def used(self, crossing: ThresholdCrossing) -> str:
