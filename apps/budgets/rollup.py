@@ -6,8 +6,8 @@ from django.db import connection, transaction
 
 from apps.database import release_connection
 
-# From the hour before this one on, or from the last hour that is there, whichever is earlier: nothing is left out when
-# nobody has added up for a while, and the first time adds up all there is. Entries are never changed or deleted, so a
+# From the hour before this one on, or from the one before the last that is there, whichever is earlier: nothing is left
+# out when nobody has added up for a while, however late it committed, and the first time adds up all there is. Entries are never changed or deleted, so a
 # row never has to go.
 _ROLL_UP = """
     INSERT INTO budgets_hourlyspend AS h (
@@ -20,7 +20,7 @@ _ROLL_UP = """
            coalesce(sum(e.cost_usd_micros) FILTER (WHERE e.outcome = 'unknown'), 0)
     FROM budgets_ledgerentry e
     WHERE e.created_at >= least(date_trunc('hour', now(), 'UTC') - interval '1 hour',
-        coalesce((SELECT max(hour) FROM budgets_hourlyspend), '-infinity'))
+        coalesce((SELECT max(hour) - interval '1 hour' FROM budgets_hourlyspend), '-infinity'))
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
     ON CONFLICT (hour, tenant_id, tenant_tier, api_key_id, task_type, agent, tier, provider, model, kind) DO UPDATE
     SET calls = excluded.calls, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
