@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -24,6 +25,15 @@ from apps.workflows.models import Step, Workflow
 from apps.workflows.services import workflow_start
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from apps.workflows.submissions import submission_make
+from tests.integration.emptying import quick_emptying
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_emptying(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with ExitStack() as session:
+        with django_db_blocker.unblock():
+            session.enter_context(quick_emptying())
+        yield
 
 
 @pytest.fixture
