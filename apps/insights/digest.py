@@ -37,8 +37,8 @@ def cost_digests_send() -> int:
         if now.hour < settings.COST_DIGEST_HOUR or Notice.objects.filter(dedup_key=_key(day)).exists():
             return 0
         lines = spend_by(["tenant", "task_type", "model"], day, day + _DAY)
-        told = sum(_tell_tenant(day, tenant, own) for tenant, own in _by_tenant(lines))
-        return told + _tell_operators(day, lines)
+        told = sum(_tell(day, own, tenant) for tenant, own in _by_tenant(lines))
+        return told + _tell(day, lines)
     finally:
         release_connection()
 
@@ -51,36 +51,15 @@ def _by_tenant(lines: Sequence[SpendLine]) -> Iterable[tuple[Tenant, list[SpendL
         yield tenant, own[tenant.pk]
 
 
-def _tell_tenant(day: datetime, tenant: Tenant, lines: Sequence[SpendLine]) -> int:
+def _tell(day: datetime, lines: Sequence[SpendLine], tenant: Tenant | None = None) -> int:
+    """Tells a tenant of its own costs, or operators of all."""
+    own: dict[str, Any] = {"tenant": tenant.pk} if tenant else {}
     total = _cost(lines)
-    before = _cost(spend_by([], day - _DAY, day, tenant=tenant.pk))
-    month = _cost(spend_by([], day.replace(day=1), day + _DAY, tenant=tenant.pk))
+    before = _cost(spend_by([], day - _DAY, day, **own))
+    month = _cost(spend_by([], day.replace(day=1), day + _DAY, **own))
     parts = [
         _headline(total, before, month, day),
-        _list("By task type", lines, 1),
-        _list("By model", lines, 2),
-    ]
-    notice = notify(
-        code=COST_DIGEST,
-        severity=Severity.INFO,
-        title=f"Costs of {day:%Y-%m-%d}: {about_dollars(total)}",
-        message="\n\n".join(parts),
-        audience=Audience.TENANT,
-        tenant_id=tenant.pk,
-        data=_facts(day, lines, before, month),
-        dedup_key=f"{_key(day)} {tenant.pk}",
-    )
-    return int(notice is not None)
-
-
-def _tell_operators(day: datetime, lines: Sequence[SpendLine]) -> int:
-    total = _cost(lines)
-    before = _cost(spend_by([], day - _DAY, day))
-    month = _cost(spend_by([], day.replace(day=1), day + _DAY))
-    parts = [
-        _headline(total, before, month, day),
-        _projection(),
-        _list("By tenant", lines, 0, names_of("tenant", [line.key[0] for line in lines])),
+        *(() if tenant else _of_all(lines)),
         _list("By task type", lines, 1),
         _list("By model", lines, 2),
     ]
@@ -89,11 +68,17 @@ def _tell_operators(day: datetime, lines: Sequence[SpendLine]) -> int:
         severity=Severity.INFO,
         title=f"Costs of {day:%Y-%m-%d}: {about_dollars(total)}",
         message="\n\n".join(part for part in parts if part),
-        audience=Audience.OPERATORS,
+        audience=Audience.TENANT if tenant else Audience.OPERATORS,
+        tenant_id=tenant.pk if tenant else None,
         data=_facts(day, lines, before, month),
-        dedup_key=_key(day),
+        dedup_key=f"{_key(day)} {tenant.pk}" if tenant else _key(day),
     )
     return int(notice is not None)
+
+
+def _of_all(lines: Sequence[SpendLine]) -> tuple[str, str]:
+    names = names_of("tenant", [line.key[0] for line in lines])
+    return _projection(), _list("By tenant", lines, 0, names)
 
 
 def _key(day: datetime) -> str:

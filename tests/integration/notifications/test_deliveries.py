@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_address
@@ -394,15 +393,3 @@ def test_a_deleted_endpoint_is_sent_nothing(tenant: Tenant, issued: IssuedSecret
         ("skipped", "Its endpoint has been deleted.")
     }
     assert receiver.requests == []
-
-
-def test_a_notice_is_a_webhook_too(
-    tenant: Tenant, issued: IssuedSecret, receiver: Receiver, notices_for: Callable[..., Notice]
-) -> None:
-    """With its code as the type; its id is the event's."""
-    notice = notices_for(data={"percent": 80})
-    deliveries_work()
-    (request,) = receiver.requests
-    document = request.verified(issued.plaintext)
-    assert (document["type"], document["data"]["percent"]) == ("budget.threshold", 80)
-    assert request.headers["webhook-id"] == f"msg_{notice.pk}"

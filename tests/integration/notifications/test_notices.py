@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 import redis
 from django.db import transaction
 
+from apps.notifications.deliveries import deliveries_work
+from apps.notifications.endpoints import IssuedSecret
 from apps.notifications.models import Delivery, Endpoint, Notice, Recipient
 from apps.notifications.selectors import notices_of, unread_count
 from apps.notifications.services import notices_acknowledge, notify
 from apps.tenants.models import Tenant, User
 from apps.tenants.services import tenant_create
+from tests.receiver import Receiver
 
 
 def tell(tenant: Tenant | None = None, **fields: Any) -> Notice | None:
@@ -145,3 +149,15 @@ def test_a_hint_goes_out_after_the_commit_and_holds_an_id_alone(settings: Any) -
     assert envelope["headers"]["task"] == "maintenance.deliver"
     assert json.loads(body)[0] == [str(Delivery.objects.get(notice=notice).pk)]
     assert "secret" not in body
+
+
+def test_a_notice_is_a_webhook_too(
+    tenant: Tenant, issued: IssuedSecret, receiver: Receiver, notices_for: Callable[..., Notice]
+) -> None:
+    """With its code as the type; its id is the event's."""
+    notice = notices_for(data={"percent": 80})
+    deliveries_work()
+    (request,) = receiver.requests
+    document = request.verified(issued.plaintext)
+    assert (document["type"], document["data"]["percent"]) == ("budget.threshold", 80)
+    assert request.headers["webhook-id"] == f"msg_{notice.pk}"
