@@ -36,6 +36,11 @@ def full_hour(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def day_start(moment: datetime) -> datetime:
+    """The start of the day, UTC."""
+    return full_hour(moment).replace(hour=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Season:
     """The factor of each hour of the week in a time zone, Monday 00:00 first. Their mean is 1."""

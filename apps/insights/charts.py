@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from apps.insights.costs import Costs, day_start
+from agentplatform.budgets.season import day_start
+from apps.insights.costs import Costs
 from apps.insights.models import BudgetForecast
 
 _SPENT = "var(--color-primary-600)"

@@ -7,13 +7,13 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.utils import timezone
 
-from agentplatform.budgets.season import HOUR, full_hour
+from agentplatform.budgets.season import HOUR, day_start, full_hour
 from agentplatform.llm.errors import UnknownPrice
 from agentplatform.llm.pricing import TokenPrices
 from agentplatform.llm.tiers import Tier
@@ -30,11 +30,6 @@ _KIND = _DIMENSIONS.index("kind")
 _TIER = _DIMENSIONS.index("tier")
 _BOUGHT = (LedgerEntry.Kind.CALL, LedgerEntry.Kind.BATCH)
 MOVERS = 10
-
-
-def day_start(now: datetime) -> datetime:
-    """The start of the day, UTC."""
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)

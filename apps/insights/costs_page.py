@@ -17,12 +17,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from agentplatform.budgets.season import day_start
 from apps.budgets.spend_selectors import names_of, spend_by
 from apps.console.display import about_dollars
 from apps.console.pages import ConsoleAdmin
 from apps.console.spreadsheets import csv_response
 from apps.insights.cost_panels import LEDGER, task_costs_table
-from apps.insights.costs import day_start
 from apps.insights.panels import Column, Form, Panel
 from apps.tenants.models import Tenant
 from apps.workflows.cost_selectors import task_costs

@@ -9,10 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from agentplatform.budgets.season import day_start
 from apps.budgets.spend_selectors import SpendLine, names_of, spend_by
 from apps.console.display import about_dollars
 from apps.database import release_connection
-from apps.insights.costs import day_start
 from apps.insights.models import BudgetForecast, Measure
 from apps.notifications.event_types import COST_DIGEST
 from apps.notifications.models import Audience, Notice, Severity

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from agentplatform.budgets.projection import HISTORY, Forecast, forecast
-from agentplatform.budgets.season import HOURS_A_WEEK, Season, full_hour
+from agentplatform.budgets.season import HOURS_A_WEEK, Season, day_start, full_hour
 from apps.budgets.models import Budget, BudgetWindow, Period, Scope, WindowUsage
 from apps.budgets.selectors import current_windows
 from apps.budgets.spend_selectors import SpendLine, spend_by
@@ -146,7 +146,7 @@ def _wanted(
 
 def platform_window(period: Period, now: datetime) -> BudgetWindow:
     """A window that is not stored: the present day or month, UTC."""
-    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = day_start(now)
     if period is Period.DAY:
         return BudgetWindow(period=period, starts_at=day, ends_at=day + timedelta(days=1))
     start = day.replace(day=1)

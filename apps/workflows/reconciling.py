@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from agentplatform.budgets.reconciliation import Check
+from agentplatform.budgets.season import day_start
 from apps.budgets.reconciling import checked, counters_against_ledger
 from apps.console.filters import CLOCK_SLACK, first_id
 from apps.notifications.event_types import LEDGER_MISMATCH
@@ -66,7 +67,7 @@ CHECKS: Mapping[str, str] = {
 
 def default_range() -> tuple[datetime, datetime]:
     """From the start of a day (UTC) DEFAULT_DAYS ago to the end of this one."""
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = day_start(timezone.now())
     return midnight - timedelta(days=DEFAULT_DAYS), midnight + timedelta(days=1)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from agentplatform.budgets.season import day_start
 from apps.budgets.spend_selectors import spend_by
 from apps.console.display import dollars
 from apps.tenants.admin.tenants import TenantAdmin
@@ -59,7 +60,7 @@ class TenantOverviewAdmin(TenantAdmin):
         ids = [tenant.pk for tenant in rows]
         running = unfinished_counts(ids)
         now = timezone.now()
-        today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        today = day_start(now)
         spent_today = _spent(ids, today, now)
         spent_month = _spent(ids, today.replace(day=1), now)
         for tenant in rows:

@@ -391,5 +391,9 @@ BEGIN
             SELECT 1 FROM workflows_lane l WHERE l.queue_id = v_step.queue_id AND l.backlogged));
 END $$;
 
--- Nobody calls it any longer: a call that is given up is charged.
+-- Nobody calls these any longer: a call is reserved for when it starts, entered when it is settled, and charged when it
+-- is given up. Processes of the version before call none of them by name.
 DROP FUNCTION gateway_abandon_calls(uuid, int);
+DROP FUNCTION workflows_start_call(uuid, jsonb);
+DROP FUNCTION gateway_start_call(jsonb);
+DROP FUNCTION budgets_append(jsonb);
