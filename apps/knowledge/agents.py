@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from agentplatform.agents.agent import StepContext
 from agentplatform.agents.registry import registry
+from agentplatform.llm.caching.policy import Caching
 from apps.knowledge.retrieval import retrieve
+from apps.knowledge.selectors import knowledge_version
+
+
+@registry.version("knowledge")
+def knowledge(tenant_id: uuid.UUID) -> str:
+    """Grows with every change of the tenant's documents."""
+    return str(knowledge_version(tenant_id))
 
 
 @registry.agent("retrieve_passages")
 class RetrievePassages:
     """Output: `{"passages": [{"document_id", "title", "heading", "text", "rank"}]}`. Option `limit`, default 8."""
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         found = retrieve(

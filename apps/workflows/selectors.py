@@ -134,20 +134,24 @@ def calls_of(workflow: Workflow) -> QuerySet[Call]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What answered a step's latest call. `escalated_from` is the tier whose answer was not good enough, or ""."""
+    """What answered a step's latest call. `escalated_from` is the tier whose answer was not good enough, or "".
+
+    `cache` says where the answer was kept, if it was not bought.
+    """
 
     tier: str
     provider: str
     model: str
     escalated_from: str
+    cache: Mapping[str, Any] | None
 
 
 def served_of(workflow: Workflow) -> dict[uuid.UUID, Served]:
     """By step, for those that a model has answered; one query, which reads no answers."""
     calls = Call.objects.filter(workflow_id=workflow.pk, status=Call.Status.SETTLED)
     latest = calls.order_by("step_id", "-ordinal", "-settled_at").distinct("step_id")
-    rows = latest.values_list("step_id", "tier", "provider", "model", "escalated_from")
-    return {step_id: Served(*told) for step_id, *told in rows}
+    names = ("tier", "provider", "model", "escalated_from", "cache")
+    return {row["step_id"]: Served(**{name: row[name] for name in names}) for row in latest.values("step_id", *names)}
 
 
 LIVE_SECONDS = 20

@@ -23,13 +23,14 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
 from apps.api.last_known import last_known
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
-from apps.api.preferences import MAX_WAIT_SECONDS, wait_seconds
+from apps.api.preferences import MAX_WAIT_SECONDS, cache_control, wait_seconds
 from apps.api.v1.submissions import AcceptedSerializer, PlanSerializer, SubmissionSerializer
 from apps.api.waiting import WaitingResponse, WaitingView
 from apps.database import OUTAGE_ERRORS, drop_broken_connections, read_within
@@ -52,6 +53,15 @@ READ_SECONDS = 1.0
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 
 
+class CacheSerializer(serializers.Serializer):
+    """An answer that was kept, and given again."""
+
+    layer = serializers.ChoiceField(["exact", "semantic", "in_flight"])
+    similarity = serializers.FloatField(help_text="Of the questions, as a cosine; 1 for the same request.")
+    age_seconds = serializers.FloatField()
+    source_workflow_id = serializers.UUIDField(help_text="The workflow that it was bought for.")
+
+
 class ServedSerializer(serializers.Serializer):
     """What answered a step's latest call."""
 
@@ -60,12 +70,14 @@ class ServedSerializer(serializers.Serializer):
     escalated_from = serializers.CharField(
         allow_null=True, help_text="The tier whose answer was not good enough; null for a first answer."
     )
+    cache = CacheSerializer(allow_null=True, help_text="Where its answer was kept; null where it was bought.")
 
     def to_representation(self, instance: Served) -> dict[str, Any]:
         return {
             "tier": instance.tier,
             "model": instance.model,
             "escalated_from": instance.escalated_from or None,
+            "cache": None if instance.cache is None else CacheSerializer(instance.cache).data,
         }
 
 
@@ -151,9 +163,10 @@ class WorkflowSerializer(WorkflowSummarySerializer):
         """When it was last seen, if that is what is shown; else null."""
         return None
 
-    def get_cache(self, workflow: Workflow) -> dict[str, Any] | None:
-        """Which cached answer was served in place of a run; null when none was."""
-        return None
+    @extend_schema_field(CacheSerializer(allow_null=True))
+    def get_cache(self, workflow: Workflow) -> Any:
+        """Which kept result was given in place of a run; null when its steps have run."""
+        return None if workflow.cache is None else CacheSerializer(workflow.cache).data
 
     @extend_schema_field(FeedbackSerializer(allow_null=True))
     def get_feedback(self, workflow: Workflow) -> Any:
@@ -194,6 +207,14 @@ PREFER_WAIT = OpenApiParameter(
 )
 
 
+CACHE_CONTROL = OpenApiParameter(
+    "Cache-Control",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="`no-cache`: no kept answer is given; what is bought may be kept. `no-store`: nor is anything kept.",
+)
+
+
 class WorkflowsView(WaitingView):
     """Submit a workflow, or list those there are."""
 
@@ -219,12 +240,13 @@ class WorkflowsView(WaitingView):
                 description="Yours to choose. For 24 hours a repeat returns the first workflow.",
             ),
             PREFER_WAIT,
+            CACHE_CONTROL,
         ],
     )
     def post(self, request: Request) -> Response:
         serializer = SubmissionSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        submission = submission_of(tenant_of(request), serializer.validated_data)
+        submission = submission_of(tenant_of(request), serializer.validated_data, cache_control(request))
         if serializer.validated_data["dry_run"]:
             return Response(_plan(submission))
         try:
@@ -291,7 +313,9 @@ class WorkflowView(WaitingView):
         return super().finalize_response(*args, **kwargs)
 
 
-def submission_of(tenant: Tenant, data: dict[str, Any]) -> Submission:
+def submission_of(
+    tenant: Tenant, data: dict[str, Any], control: CacheControl = CacheControl.UNSAID
+) -> Submission:
     """The submission that validated data ask for in the tenant's name. Raises a 422 Problem."""
     max_cost_usd = data.get("max_cost_usd")
     try:
@@ -303,6 +327,7 @@ def submission_of(tenant: Tenant, data: dict[str, Any]) -> Submission:
             deadline_seconds=data.get("deadline_seconds"),
             max_cost_usd_micros=int(max_cost_usd * 1_000_000) if max_cost_usd is not None else None,
             metadata=data.get("metadata"),
+            cache_control=control,
         )
     except InvalidSubmission as error:
         raise Problem(
