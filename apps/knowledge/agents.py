@@ -20,7 +20,10 @@ def knowledge(tenant_id: uuid.UUID) -> str:
 
 @registry.agent("retrieve_passages")
 class RetrievePassages:
-    """Output: `{"passages": [{"document_id", "title", "heading", "text", "rank"}]}`. Option `limit`, default 8."""
+    """Output: `{"passages": [{"document_id", "title", "heading", "text", "rank"}], "knowledge_version"}`.
+
+    Option `limit`, default 8.
+    """
 
     caching = Caching.EXACT
 
@@ -41,5 +44,7 @@ class RetrievePassages:
                     "rank": round(passage.rank, 4),
                 }
                 for passage in found.passages
-            ]
+            ],
+            # An answer from less than there is must not serve others.
+            "knowledge_version": None if found.degradations else found.knowledge_version,
         }

@@ -151,7 +151,10 @@ def served_of(workflow: Workflow) -> dict[uuid.UUID, Served]:
     calls = Call.objects.filter(workflow_id=workflow.pk, status=Call.Status.SETTLED)
     latest = calls.order_by("step_id", "-ordinal", "-settled_at").distinct("step_id")
     names = ("tier", "provider", "model", "escalated_from", "cache")
-    return {row["step_id"]: Served(**{name: row[name] for name in names}) for row in latest.values("step_id", *names)}
+    return {
+        row["step_id"]: Served(**{name: row[name] for name in names})
+        for row in latest.values("step_id", *names)
+    }
 
 
 LIVE_SECONDS = 20

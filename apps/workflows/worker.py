@@ -19,6 +19,7 @@ from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.caching.verifying import PairVerifier
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.routing.complexity import Complexity, ComplexityScorer, RoutingInput
+from apps.context_cache import context_cache
 from apps.gateway.answers import shared_answers
 from apps.gateway.gate import shared_gate
 from apps.gateway.providers import load_sdk, provider
@@ -49,6 +50,7 @@ def executor() -> Executor:
         running=running_steps,
         reports=StepReports(_event_dispatcher),
         limits=ContinuationLimits(settings.CONTINUATION_MAX_STEPS, settings.CONTINUATION_MAX_SECONDS),
+        context_cache=context_cache(),
     )
 
 
