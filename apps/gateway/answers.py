@@ -18,24 +18,18 @@ from typing import Any, TypeVar
 import orjson
 import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from agentplatform.embedding.vectors import Vector
-from agentplatform.execution.circuit import CircuitBreaker, CircuitOpen, CircuitPolicy, LocalCircuits
+from agentplatform.execution.circuit import CircuitBreaker, CircuitOpen, LocalCircuits
 from agentplatform.llm.caching.answers import Candidate, KeptAnswer, Trust, Turn
 from agentplatform.llm.caching.keys import CacheKey
+from apps.context_cache import BYPASS, quick_client
 from apps.database import OUTAGE_ERRORS, call_function, release_connection, to_jsonb
 from apps.embedder import question_vector
 from apps.gateway.cache_selectors import entry_by_key, nearest_entries, trust_of
 
 PREFIX = "agentplatform.answer."
 LEASE_PREFIX = "agentplatform.flight."
-CONNECT_SECONDS, ANSWER_SECONDS = 0.02, 0.03
-"""Together what a Redis may cost that is slow or away; then it is passed by."""
-BYPASS = CircuitPolicy(failures=1, open_seconds=2.0, probe_seconds=1.0)
-READ_SECONDS = 0.05
-"""How long the database may take to find an answer."""
 VECTOR_SECONDS = 0.05
 LEASE_SECONDS = 6.0
 """A buyer that was not heard of for so long is gone, and one of those who wait buys in its place."""
@@ -170,13 +164,7 @@ class SharedAnswers:
 @functools.cache
 def shared_answers() -> SharedAnswers:
     """The answers that this process shares with the others."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=ANSWER_SECONDS,
-        socket_connect_timeout=CONNECT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return SharedAnswers(client, frozenset(settings.CACHE_LAYERS))
+    return SharedAnswers(quick_client(settings.REDIS_URL), frozenset(settings.CACHE_LAYERS))
 
 
 def encoded(answer: KeptAnswer) -> bytes:

@@ -37,6 +37,20 @@ two_echoes = registry.define(chain("two_echoes", "echo", 2))
 one_ask_for_nothing = registry.define(chain("one_ask_for_nothing", "ask_for_nothing", 1))
 one_deep_ask = registry.define(chain("one_deep_ask", "ask", 1, Tier.POWERFUL))
 three_asks = registry.define(chain("three_asks", "ask", 3))
+one_question = registry.define(chain("one_question", "question", 1))
+one_kept_question = registry.define(
+    Definition(
+        type="one_kept_question",
+        title="A question whose result is kept",
+        description="A workload whose result is given again.",
+        input_schema=ANY_OBJECT,
+        steps=(StepSpec(key="ask", agent="question", tier=Tier.FAST),),
+        result="ask",
+        cache_ttl_seconds=600,
+        volatile_fields=("trace_id",),
+        depends_on=("knowledge",),
+    )
+)
 fan_out = registry.define(
     Definition(
         type="fan_out",
