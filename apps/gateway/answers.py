@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 import orjson
 import redis
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 
 from agentplatform.embedding.vectors import Vector
 from agentplatform.execution.circuit import CircuitBreaker, CircuitOpen, LocalCircuits
 from agentplatform.llm.caching.answers import Candidate, KeptAnswer, Trust, Turn
 from agentplatform.llm.caching.keys import CacheKey
 from apps.context_cache import BYPASS, quick_client
-from apps.database import OUTAGE_ERRORS, call_function, release_connection, to_jsonb
+from apps.database import call_function, release_connection, to_jsonb
 from apps.embedder import question_vector
 from apps.gateway.cache_selectors import entry_by_key, nearest_entries, trust_of
 
@@ -204,8 +205,8 @@ def _read(read: Callable[[], T]) -> T | None:
     """What the database answers soon; None where it does not."""
     try:
         return read()
-    except OUTAGE_ERRORS as error:
-        logger.warning("the database does not answer in time (%s): passed by", type(error).__name__)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("the database has no answer to give (%s): passed by", type(error).__name__)
         return None
     finally:
         release_connection()

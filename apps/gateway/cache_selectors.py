@@ -39,7 +39,7 @@ _BY_KEY = f"""
 _SIZE = """
     SELECT count(*) FROM (
         SELECT 1 FROM gateway_cachevector
-        WHERE tenant_id = %(tenant)s AND scope_hash = %(scope)s AND model = %(model)s LIMIT %(most)s) some
+        WHERE tenant_id = %(tenant)s AND scope_hash = %(scope)s AND model = %(model)s LIMIT %(most)s) AS counted
 """
 # <#> is the negative inner product: of unit vectors, the negative cosine. Adding 0 keeps the planner from the index.
 _NEAREST = f"""
