@@ -17,8 +17,6 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from agentplatform.context_caching import (
     TTL_SECONDS,
@@ -254,12 +252,11 @@ def context_cache() -> RedisContextCache:
 
 
 def quick_client(url: str) -> redis.Redis:
-    """A client that gives up within 50 ms and tries nothing twice."""
+    """A client that gives up within 50 ms."""
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 0),
         # RESP2 and no name: the fewer round trips a new connection begins with, the sooner it is seen to hang.
         protocol=2,
         driver_info=None,

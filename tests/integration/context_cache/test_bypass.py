@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+import redis
+from pytest_django import Settings
 
 from agentplatform.context_caching import cache_key
-from apps.context_cache import BYPASS, RedisContextCache
+from apps.context_cache import BYPASS, RedisContextCache, context_cache_counts
 from tests.integration.context_cache.conftest import Maker, cache_of_a_process, stored_under
 from tests.integration.stack.launching import free_ports
 
@@ -47,6 +49,16 @@ def test_a_redis_that_is_away_is_passed_by(tenant_id: uuid.UUID) -> None:
     (nowhere,) = free_ports(1)
     cache = cache_of_a_process(f"redis://127.0.0.1:{nowhere}/0")
     assert min(seconds_of(cache, tenant_id) for _ in range(5)) < 0.01
+
+
+def test_who_wants_the_figures_is_told_that_there_are_none(settings: Settings) -> None:
+    """Soon, and not by figures that are nought."""
+    (nowhere,) = free_ports(1)
+    settings.REDIS_URL = f"redis://127.0.0.1:{nowhere}/0"
+    started = time.monotonic()
+    with pytest.raises(redis.RedisError):
+        context_cache_counts()
+    assert time.monotonic() - started < 0.5
 
 
 def test_what_is_stored_in_a_way_nobody_foresaw_is_passed_by(tenant_id: uuid.UUID) -> None:

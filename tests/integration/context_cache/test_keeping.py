@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import redis
@@ -103,7 +104,7 @@ def test_who_has_waited_enough_makes_it_too(caches: Caches, tenant_id: uuid.UUID
 
 
 def test_who_made_it_is_gone_another_takes_over(
-    caches: Caches, tenant_id: uuid.UUID, monkeypatch: pytest.MonkeyPatch, server: redis.Redis
+    caches: Caches, tenant_id: uuid.UUID, server: redis.Redis
 ) -> None:
     """When the lease ends, and not only when everybody's patience does."""
     key = cache_key("kind", tenant_id, 1)
@@ -132,6 +133,27 @@ def test_nobody_waits_for_what_is_not_kept(caches: Caches, tenant_id: uuid.UUID,
     assert counted(tenant_id) == (0, 3)
     assert caches[0].get_or_make("kind", tenant_id, 1, Maker()) == "value 1"
     assert caches[1].get_or_make("kind", tenant_id, 1, Maker(then=pytest.fail)) == "value 1"
+
+
+def test_who_waited_for_what_was_not_kept_makes_it_at_the_same_time(
+    caches: Caches, tenant_id: uuid.UUID
+) -> None:
+    """Rather than one after the other: eight that wait all meet in the making."""
+    holds, goes_on, meet = threading.Event(), threading.Event(), threading.Barrier(8)
+
+    def hang() -> None:
+        holds.set()
+        goes_on.wait(5)
+
+    def ask(number: int, make: Maker) -> Any:
+        return caches[number % 3].get_or_make("kind", tenant_id, 1, make, is_worth=lambda value: False)
+
+    with ThreadPoolExecutor(9) as threads:
+        first = threads.submit(ask, 0, Maker(then=hang))
+        assert holds.wait(5)
+        others = [threads.submit(ask, number, Maker(then=lambda: meet.wait(1))) for number in range(8)]
+        goes_on.set()
+        assert [one.result(5) for one in (first, *others)] == ["value 1"] * 9
 
 
 def near_its_end(server: redis.Redis, tenant_id: uuid.UUID, value: str = "old") -> None:
