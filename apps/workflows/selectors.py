@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
+from agentplatform.llm.messages import ModelResponse
 from agentplatform.workflows.coordinator import WorkflowState
 from agentplatform.workflows.definition import Definition
 from agentplatform.workflows.queueing import Backlog, LaneFacts, LendableWorker, backlog_of
@@ -155,6 +156,19 @@ def served_of(workflow: Workflow) -> dict[uuid.UUID, Served]:
         row["step_id"]: Served(**{name: row[name] for name in names})
         for row in latest.values("step_id", *names)
     }
+
+
+def kept_words(workflow: Workflow) -> tuple[str, str]:
+    """Of a run that was given a kept result: the key of the step that made it, and what a model said there last.
+
+    "" where none did, or its call is no longer there.
+    """
+    assert workflow.cache is not None
+    source, key = workflow.cache["source_workflow_id"], definition_by_id(workflow.definition_id).result
+    steps = Step.objects.filter(workflow_id=source, node=key)
+    calls = Call.objects.filter(step_id__in=steps.values("pk"), status=Call.Status.SETTLED)
+    response = calls.order_by("-ordinal").values_list("response", flat=True).first()
+    return key, "" if response is None else ModelResponse.from_json(response).text
 
 
 LIVE_SECONDS = 20

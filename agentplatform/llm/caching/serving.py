@@ -16,7 +16,7 @@ from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
 from agentplatform.llm.model import CallContext
 from agentplatform.llm.planning import CallPlace
 
-PIECE_CHARACTERS = 48
+PIECE_CHARACTERS = 24
 """About how much of a kept answer is told at once to those who listen."""
 
 
