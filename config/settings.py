@@ -134,6 +134,13 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 
+# --- Caches of answers and of what they are made from -----------------------------------------------------------
+CACHE_LAYERS = frozenset(env_list("CACHE_LAYERS", "exact,semantic,context")) - {"none"}
+if unknown := CACHE_LAYERS - {"exact", "semantic", "context"}:
+    raise ValueError(
+        f"CACHE_LAYERS names {', '.join(sorted(unknown))}; there are exact, semantic, context and none"
+    )
+
 # --- REST --------------------------------------------------------------------------------------------------
 MAX_BODY_BYTES = int(env("MAX_BODY_BYTES", str(1024 * 1024)))
 MAX_DOCUMENT_BYTES = int(env("MAX_DOCUMENT_BYTES", str(8 * 1024 * 1024)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from agentplatform.context_caching import TTL_SECONDS, WAIT_SECONDS, ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.model import CallContext, Model
@@ -49,6 +50,7 @@ class StepContext:
     min_tier: Tier | None = None
     use_case: str = ""
     degradations: list[Degradation] = field(default_factory=list)
+    context_cache: ContextCache = field(default_factory=LocalContextCache)
 
     def request(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelRequest:
         """A request for one answer, for the step's tier; `more` are other fields of a ModelRequest."""
@@ -58,6 +60,23 @@ class StepContext:
     def complete(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelResponse:
         """Asks a model one question; `more` as in `request`. Raises ModelError."""
         return self.model.complete(self.request(prompt, max_tokens=max_tokens, **more), self.call)
+
+    def remember(
+        self, kind: str, parts: Any, make: Callable[[], Any], *, ttl_seconds: float = TTL_SECONDS
+    ) -> Any:
+        """What `make` returns, a JSON value, or what it returned within `ttl_seconds` for the same parts.
+
+        For what is expensive, has no side effects and depends on `parts` alone, as a tool's result on its arguments.
+        The tenant's steps share it, in all workflows. It may be made more than once. Raises what `make` raises.
+        """
+        return self.context_cache.get_or_make(
+            f"step.{kind}",
+            self.tenant_id,
+            parts,
+            make,
+            ttl_seconds=ttl_seconds,
+            wait_seconds=min(WAIT_SECONDS, self.deadline.seconds_left / 2),
+        )
 
 
 class StepError(Exception):

@@ -36,11 +36,17 @@ class EmbedderClient:
         )
         self._circuit = CircuitBreaker(LocalCircuits(), BYPASS)
 
-    def embed_question(self, text: str) -> Vector:
-        """The vector of a text that somebody waits for. Raises EmbedderUnavailable, at once while bypassed."""
+    def embed_question(self, text: str, timeout_seconds: float | None = None) -> Vector:
+        """The vector of a text that somebody waits for. Raises EmbedderUnavailable, at once while bypassed.
+
+        Who is in a hurry says so with `timeout_seconds`. In vain, it is bypassed by those alone who are: it may be
+        quick enough for the others.
+        """
+        circuit = "embedder" if timeout_seconds is None else "embedder, in a hurry"
+        timeout = QUESTION_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
         try:
-            with self._circuit.guard("embedder", trips=lambda error: isinstance(error, EmbedderTimeout)):
-                return self._embed([text], Purpose.QUESTION, QUESTION_TIMEOUT_SECONDS)[0]
+            with self._circuit.guard(circuit, trips=lambda error: isinstance(error, EmbedderTimeout)):
+                return self._embed([text], Purpose.QUESTION, timeout)[0]
         except CircuitOpen as error:
             raise EmbedderUnavailable(str(error)) from None
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import orjson
 
 from agentplatform.agents.agent import Agent, StepContext, StepError
+from agentplatform.context_caching import ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
 from agentplatform.execution.running import RunningStep, RunningSteps
@@ -180,6 +181,7 @@ class Executor:
         running: RunningSteps,
         reports: Reports,
         limits: ContinuationLimits,
+        context_cache: ContextCache | None = None,
     ) -> None:
         self._store = store
         self._calls = calls
@@ -188,6 +190,7 @@ class Executor:
         self._running = running
         self._reports = reports
         self._limits = limits
+        self._context_cache = context_cache or LocalContextCache()
 
     def run(self, step_id: uuid.UUID, attempt: int) -> None:
         """Runs the step if it is there to be claimed, and those that may follow it."""
@@ -243,6 +246,7 @@ class Executor:
             deadline=call.deadline,
             model=self._gateway.for_step(journal),
             call=call,
+            context_cache=self._context_cache,
         )
         try:
             output = agent.run(context)

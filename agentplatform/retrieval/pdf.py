@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import io
 import resource
 import subprocess
@@ -13,6 +15,10 @@ MAX_PAGES = 2_000
 MAX_SECONDS = 20
 MAX_MEMORY_BYTES = 1024**3
 MAX_CHARACTERS = 8 * 1024 * 1024
+READING = 1
+"""Counts on with every change of what is made of a PDF here."""
+TOO_COMPLEX = "pdf_too_complex"
+"""The one code of PdfError that another try may not meet with: the machine may have had too much to do."""
 _NO_TEXT = (
     "The PDF has {} and no text on any of them; it is probably a scan. Run it through text recognition (OCR) and "
     "upload the result."
@@ -31,6 +37,12 @@ class PdfError(ValueError):
         self.code = code
 
 
+@functools.cache
+def reader_version() -> str:
+    """What the text of a PDF depends on beside its bytes."""
+    return f"{READING}, pypdf {importlib.metadata.version('pypdf')}"
+
+
 def pdf_pages(data: bytes) -> list[str]:
     """The text of each page, "" for a page that has none. Raises PdfError, also when no page has any."""
     try:
@@ -42,9 +54,9 @@ def pdf_pages(data: bytes) -> list[str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise PdfError("pdf_too_complex", _TOO_MUCH) from None
+        raise PdfError(TOO_COMPLEX, _TOO_MUCH) from None
     if done.returncode != 0:
-        raise PdfError("pdf_too_complex", _TOO_MUCH)
+        raise PdfError(TOO_COMPLEX, _TOO_MUCH)
     answer = orjson.loads(done.stdout)
     if "code" in answer:
         raise PdfError(answer["code"], answer["message"])
@@ -99,7 +111,7 @@ def main() -> int:
     except PdfError as error:
         answer = {"code": error.code, "message": str(error)}
     except MemoryError:
-        answer = {"code": "pdf_too_complex", "message": _TOO_MUCH}
+        answer = {"code": TOO_COMPLEX, "message": _TOO_MUCH}
     sys.stdout.buffer.write(orjson.dumps(answer))
     return 0
 

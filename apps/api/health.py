@@ -9,7 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from apps.api.errors import read_only
 from apps.database import OUTAGE_ERRORS, drop_broken_connections, require_connection
-from apps.knowledge.embedder import embedder
+from apps.embedder import embedder
 from apps.workflows.selectors import live_processes
 
 DATABASE_SECONDS = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import IO, Any
@@ -12,10 +13,12 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, MultiPartParser
 
 from agentplatform.retrieval.chunking import title_of
-from agentplatform.retrieval.pdf import PdfError, pdf_pages
+from agentplatform.retrieval.pdf import PdfError
+from apps.api.authentication import principal_of
 from apps.api.errors import FieldError, Problem
 from apps.api.parsers import kept_exactly
 from apps.knowledge.models import Document
+from apps.knowledge.pdfs import read_pdf
 
 _TYPE_BY_SUFFIX = {
     ".md": Document.ContentType.MARKDOWN,
@@ -51,9 +54,12 @@ class DocumentUploadParser(BaseParser):
         if "metadata" in fields:
             fields["metadata"] = _json(fields["metadata"])
         file: UploadedFile = files[0][1][0]
-        fields |= _text_of(file, fields.get("content_type"))
         assert parser_context is not None
-        if "title" not in fields and parser_context["request"].method != "PATCH":
+        request = parser_context["request"]
+        tenant = principal_of(request).tenant
+        assert tenant is not None, "HasTenantScope let an operator's key through"
+        fields |= _text_of(file, fields.get("content_type"), tenant.pk)
+        if "title" not in fields and request.method != "PATCH":
             fields["title"] = title_of(fields["content"]) or PurePath(file.name or "document").stem[:500]
         return fields
 
@@ -75,12 +81,12 @@ def _json(text: str) -> Any:
         raise ParseError(f"The field 'metadata' is not valid JSON: {error}.") from None
 
 
-def _text_of(file: UploadedFile, content_type: str | None) -> dict[str, str]:
+def _text_of(file: UploadedFile, content_type: str | None, tenant_id: uuid.UUID) -> dict[str, str]:
     """`content` and `content_type` of a file. Raises Problem, 415 or 422, saying what to send instead."""
     data = file.read()
     if b"%PDF-" in data[:_PDF_HEADER_WITHIN]:
         try:
-            return {"content": "\f".join(pdf_pages(data)), "content_type": Document.ContentType.PDF}
+            return {"content": "\f".join(read_pdf(tenant_id, data)), "content_type": Document.ContentType.PDF}
         except PdfError as error:
             raise _refused(422, error.code, str(error)) from None
     declared = content_type or _declared_type(file)

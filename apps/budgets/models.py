@@ -69,6 +69,12 @@ class LedgerEntry(models.Model):
     served_tokens = models.BigIntegerField(
         default=0, db_default=0, help_text="Tokens of an answer that was served without being bought again."
     )
+    cache_layer = models.CharField(
+        max_length=16,
+        default="",
+        db_default="",
+        help_text="Of a cache hit: exact, semantic, in_flight, or workflow.",
+    )
     price_version = models.CharField(max_length=64)
     cost_usd_micros = models.BigIntegerField(help_text="What was billed.")
     avoided_usd_micros = models.BigIntegerField(

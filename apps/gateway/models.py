@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from apps.gateway.batch_models import BatchRequest, ProviderBatch
+from apps.gateway.cache_models import CacheCheck, CacheEntry, CacheScope, CacheVector
 from apps.gateway.provider_models import (
     CircuitTrip,
     ModelPrice,
@@ -16,6 +17,10 @@ from apps.tenants.models import Tenant
 
 __all__ = [
     "BatchRequest",
+    "CacheCheck",
+    "CacheEntry",
+    "CacheScope",
+    "CacheVector",
     "Call",
     "CircuitTrip",
     "ModelPrice",
@@ -73,6 +78,10 @@ class Call(models.Model):
     provider_request_id = models.CharField(max_length=128, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
     response = models.JSONField(null=True)
+    cache = models.JSONField(
+        null=True,
+        help_text="Where its answer was kept, if it was not bought: layer, similarity, age, the run it is from.",
+    )
     started_at = models.DateTimeField(db_default=Now())
     settled_at = models.DateTimeField(null=True)
 

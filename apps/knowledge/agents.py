@@ -11,7 +11,10 @@ from apps.knowledge.retrieval import retrieve
 
 @registry.agent("retrieve_passages")
 class RetrievePassages:
-    """Output: `{"passages": [{"document_id", "title", "heading", "text", "rank"}]}`. Option `limit`, default 8."""
+    """Output: `{"passages": [{"document_id", "title", "heading", "text", "rank"}], "knowledge_version"}`.
+
+    Option `limit`, default 8.
+    """
 
     def run(self, step: StepContext) -> Any:
         found = retrieve(
@@ -30,5 +33,6 @@ class RetrievePassages:
                     "rank": round(passage.rank, 4),
                 }
                 for passage in found.passages
-            ]
+            ],
+            "knowledge_version": found.knowledge_version,
         }

@@ -16,7 +16,7 @@ from pgvector import HalfVector
 from agentplatform.embedding.client import EmbedderUnavailable
 from agentplatform.embedding.vectors import MODEL_NAME, Vector
 from apps.database import release_connection
-from apps.knowledge.embedder import embedder
+from apps.embedder import embedder
 from apps.knowledge.models import Chunk, Document
 
 RUN_SECONDS = 20.0

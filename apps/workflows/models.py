@@ -86,6 +86,18 @@ class Workflow(models.Model):
     result = models.JSONField(null=True)
     error = models.JSONField(null=True)
     degradations = models.JSONField(default=list)
+    cache_control = models.CharField(
+        max_length=16,
+        default="",
+        db_default="",
+        help_text="What its submission said of caches: no-cache, no-store, or nothing.",
+    )
+    cache_key = models.CharField(
+        max_length=64,
+        null=True,
+        help_text="SHA-256 over all that its result depends on, where that may be given again.",
+    )
+    cache = models.JSONField(null=True, help_text="Which run's result was given again, if one was.")
     cost_usd_micros = models.BigIntegerField(default=0)
     max_cost_usd_micros = models.BigIntegerField(null=True)
     coordination_seconds = models.FloatField(default=0.0)
@@ -112,6 +124,11 @@ class Workflow(models.Model):
                 fields=["deadline_at"],
                 condition=models.Q(finished_at=None),
                 name="workflows_workflow_deadline",
+            ),
+            models.Index(
+                fields=["cache_key", "-id"],
+                condition=models.Q(cache_key__isnull=False),
+                name="workflows_workflow_cache_key",
             ),
         ]
         constraints = [

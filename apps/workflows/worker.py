@@ -18,6 +18,7 @@ from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.routing.complexity import Complexity, ComplexityScorer, RoutingInput
+from apps.context_cache import context_cache
 from apps.gateway.gate import shared_gate
 from apps.gateway.providers import load_sdk, provider
 from apps.gateway.selectors import catalogue
@@ -47,6 +48,7 @@ def executor() -> Executor:
         running=running_steps,
         reports=StepReports(_event_dispatcher),
         limits=ContinuationLimits(settings.CONTINUATION_MAX_STEPS, settings.CONTINUATION_MAX_SECONDS),
+        context_cache=context_cache(),
     )
 
 

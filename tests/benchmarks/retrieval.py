@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _measure() -> list[Found]:
-    from apps.knowledge.embedder import embedder
+    from apps.embedder import embedder
     from apps.knowledge.embedding import embed_pending
     from apps.knowledge.models import Document
     from apps.knowledge.selectors import knowledge_state

@@ -1,1 +1,1 @@
-"""Answers that are used again: keys, and whether one answer serves two questions."""
+"""Answers that are kept, and when one of them may be given again: by the same words, or by the same meaning."""

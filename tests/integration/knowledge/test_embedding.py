@@ -12,8 +12,8 @@ from django.db import connection
 from pytest_django import Settings
 
 from agentplatform.embedding.vectors import MODEL_NAME
+from apps.embedder import embedder
 from apps.knowledge import embedding, selectors
-from apps.knowledge.embedder import embedder
 from apps.knowledge.embedding import embed_pending
 from apps.knowledge.models import Document, Embedding
 from apps.knowledge.retrieval import VECTORS_INCOMPLETE, VECTORS_UNAVAILABLE, retrieve

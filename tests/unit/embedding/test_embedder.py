@@ -242,3 +242,18 @@ def test_passages_are_embedded_though_every_question_before_them_was_given_up(mo
         return len(await asyncio.wait_for(passages, 10))
 
     assert asyncio.run(ask()) == 2
+
+
+def test_who_is_in_a_hurry_is_not_waited_for_by_the_others(tmp_path: Path) -> None:
+    """A question that had too little time says nothing of the embedder to those who have more."""
+    path = tmp_path / "s"
+    client = EmbedderClient(str(path))
+    with running_embedder(path) as process:
+        process.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(EmbedderUnavailable):
+                client.embed_question("x", timeout_seconds=0.05)
+        assert time.monotonic() - started < 0.2
+        process.send_signal(signal.SIGCONT)
+        assert len(client.embed_question("x")) == DIMENSIONS
