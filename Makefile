@@ -10,8 +10,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make requirements" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval bench-routing bench-projection \
-	train-router requirements clean
+.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval bench-routing bench-cache bench-projection \
+	train-router train-cache requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,11 +57,17 @@ bench-retrieval: setup-dev ## measure how well the knowledge base is searched
 bench-routing: setup-dev ## measure how well requests are sent to the tier they need (DATA=folder of public rows)
 	@$(BIN)/python -m tests.benchmarks.routing "$(DATA)"
 
+bench-cache: setup-dev ## measure whether the answers of the semantic cache are right (DATA=folder of public rows)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.semantic_cache "$(DATA)"
+
 bench-projection: setup-dev ## measure how far off the projection of days and months is
 	@$(BIN)/python -m tests.benchmarks.projection
 
 train-router: setup-dev ## learn anew how complex a request is (DATA=folder of public rows)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m agentplatform.llm.routing.training "$(DATA)"
+
+train-cache: setup-dev ## learn anew when one answer serves two questions (DATA=folder of public rows)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m agentplatform.llm.caching.training "$(DATA)"
 
 requirements: setup-dev ## pin anew what pyproject.toml asks for
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
