@@ -141,6 +141,8 @@ if unknown := CACHE_LAYERS - {"exact", "semantic", "context"}:
         f"CACHE_LAYERS names {', '.join(sorted(unknown))}; there are exact, semantic, context and none"
     )
 
+CACHE_PATIENCE_SECONDS = float(env("CACHE_PATIENCE_SECONDS", "0.05"))
+
 # --- REST --------------------------------------------------------------------------------------------------
 MAX_BODY_BYTES = int(env("MAX_BODY_BYTES", str(1024 * 1024)))
 MAX_DOCUMENT_BYTES = int(env("MAX_DOCUMENT_BYTES", str(8 * 1024 * 1024)))

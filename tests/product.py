@@ -59,6 +59,7 @@ class Product:
                     "DJANGO_SETTINGS_MODULE": "config.settings",
                     "AGENTPLATFORM_EXTRA_APPS": "tests.workload",
                     "SIMULATOR_LATENCY_SCALE": "0",
+                    "CACHE_PATIENCE_SECONDS": "2",  # two cores are busy with tests
                     **environment,
                 }
             ),

@@ -31,7 +31,6 @@ from apps.gateway.cache_selectors import entry_by_key, nearest_entries, trust_of
 
 PREFIX = "agentplatform.answer."
 LEASE_PREFIX = "agentplatform.flight."
-VECTOR_SECONDS = 0.05
 LEASE_SECONDS = 6.0
 """A buyer that was not heard of for so long is gone, and one of those who wait buys in its place."""
 REDIS_SECONDS = 3_600.0
@@ -94,7 +93,7 @@ class SharedAnswers:
     def vector_of(self, subject: str, tenant_id: uuid.UUID) -> Vector | None:
         if "semantic" not in self._layers:
             return None
-        return question_vector(tenant_id, subject, timeout_seconds=VECTOR_SECONDS)
+        return question_vector(tenant_id, subject, timeout_seconds=settings.CACHE_PATIENCE_SECONDS)
 
     def put(self, key: CacheKey, token: str, answer: KeptAnswer, seconds: float) -> None:
         if "exact" not in self._layers:

@@ -20,8 +20,6 @@ from agentplatform.llm.messages import ModelResponse
 from apps.database import from_jsonb, read_within, release_connection
 from apps.gateway.models import CacheScope
 
-READ_SECONDS = 0.05
-"""How long the database may take to find an answer."""
 CANDIDATES = 5
 EXACT_SCAN_ENTRIES = 2_000
 """A scope up to this size is compared vector by vector: an index over all tenants filters after its scan, so that of a
@@ -43,8 +41,8 @@ _SIZE = """
 """
 # <#> is the negative inner product: of unit vectors, the negative cosine. Adding 0 keeps the planner from the index.
 _NEAREST = f"""
-    SELECT {_FIELDS}, e.subject, -near.distance, near.vector FROM (
-        SELECT entry_id, vector::text AS vector, vector <#> %(vector)s::halfvec AS distance FROM gateway_cachevector
+    SELECT {_FIELDS}, e.subject, -near.distance FROM (
+        SELECT entry_id, vector <#> %(vector)s::halfvec AS distance FROM gateway_cachevector
         WHERE tenant_id = %(tenant)s AND scope_hash = %(scope)s AND model = %(model)s
         ORDER BY (vector <#> %(vector)s::halfvec) {{exactly}} LIMIT %(candidates)s) near
     JOIN gateway_cacheentry e ON e.id = near.entry_id
@@ -56,7 +54,7 @@ _NEAREST = f"""
 def entry_by_key(key: CacheKey, *, stale: bool) -> KeptAnswer | None:
     """The answer to the same request. Raises OperationalError when it takes too long."""
     parameters: dict[str, Any] = {"tenant": key.tenant_id, "key": key.key_hash, "stale": stale}
-    with read_within(READ_SECONDS), connection.cursor() as cursor:
+    with read_within(settings.CACHE_PATIENCE_SECONDS), connection.cursor() as cursor:
         cursor.execute(_BY_KEY, parameters)
         row = cursor.fetchone()
     return None if row is None else _answer(row)
@@ -74,7 +72,7 @@ def nearest_entries(key: CacheKey, vector: Vector, *, stale: bool) -> Sequence[C
         "least": CANDIDATE_SIMILARITY,
         "stale": stale,
     }
-    with read_within(READ_SECONDS), connection.cursor() as cursor:
+    with read_within(settings.CACHE_PATIENCE_SECONDS), connection.cursor() as cursor:
         if is_large:
             # The scan goes on until enough of this scope's are found, in the order of their distance.
             cursor.execute(
@@ -82,10 +80,7 @@ def nearest_entries(key: CacheKey, vector: Vector, *, stale: bool) -> Sequence[C
             )
         cursor.execute(_NEAREST.format(exactly="" if is_large else "+ 0"), parameters)
         rows = cursor.fetchall()
-    return [
-        Candidate(_answer(row[:6]), row[6], float(row[7]), HalfVector.from_text(row[8]).to_list())
-        for row in rows
-    ]
+    return [Candidate(_answer(row[:6]), row[6], float(row[7])) for row in rows]
 
 
 def trust_of(tenant_id: uuid.UUID, use_case: str) -> Trust:

@@ -65,7 +65,6 @@ class Candidate:
     answer: KeptAnswer
     subject: str
     similarity: float
-    vector: Vector
 
 
 class Turn(StrEnum):

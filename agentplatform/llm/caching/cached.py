@@ -155,7 +155,7 @@ class Cached:
         is_strained = stale or asked.context.restraint.level >= Level.DEGRADE
         least = min(trust.threshold, FLOOR_THRESHOLD) if is_strained else trust.threshold
         candidates = self._store.near(asked.key, asked.vector, stale=stale)
-        found = likest(asked.key.subject, asked.vector, candidates, self._verifier(), least)
+        found = likest(asked.key.subject, candidates, self._verifier(), least)
         if found is None:
             return None
         is_checked = self._chance() < trust.checked_share

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentplatform.embedding.vectors import Vector
 from agentplatform.llm.caching.answers import Candidate, KeptAnswer
 
 
@@ -26,9 +25,7 @@ class Verdict(Protocol):
 class Verifier(Protocol):
     """Judges whether an answer to `b` serves `a`."""
 
-    def judge(
-        self, a: str, b: str, similarity: float, vectors: tuple[Vector, Vector] | None = None
-    ) -> Verdict: ...
+    def judge(self, a: str, b: str, similarity: float) -> Verdict: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +38,12 @@ class Likeness:
 
 
 def likest(
-    subject: str, vector: Vector, candidates: Iterable[Candidate], verifier: Verifier, least: float
+    subject: str, candidates: Iterable[Candidate], verifier: Verifier, least: float
 ) -> Likeness | None:
     """The candidate whose answer serves `subject` most probably; None where none does with `least` or more."""
     best: Likeness | None = None
     for candidate in candidates:
-        verdict = verifier.judge(subject, candidate.subject, candidate.similarity, (vector, candidate.vector))
+        verdict = verifier.judge(subject, candidate.subject, candidate.similarity)
         if verdict.veto is not None or verdict.probability < least:
             continue
         if best is None or verdict.probability > best.probability:
