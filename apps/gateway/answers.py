@@ -21,16 +21,18 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from agentplatform.embedding.vectors import Vector
-from agentplatform.execution.circuit import CircuitBreaker, CircuitOpen, LocalCircuits
+from agentplatform.execution.circuit import CircuitBreaker, CircuitOpen, CircuitPolicy, LocalCircuits
 from agentplatform.llm.caching.answers import Candidate, KeptAnswer, Trust, Turn
 from agentplatform.llm.caching.keys import CacheKey
-from apps.context_cache import BYPASS, quick_client
+from apps.context_cache import quick_client
 from apps.database import call_function, release_connection, to_jsonb
 from apps.embedder import question_vector
 from apps.gateway.cache_selectors import entry_by_key, nearest_entries, trust_of
 
 PREFIX = "agentplatform.answer."
 LEASE_PREFIX = "agentplatform.flight."
+BYPASS = CircuitPolicy(failures=3, open_seconds=2.0, probe_seconds=1.0)
+"""Once Redis was silent three times in a row it is not asked for a while. Once alone may be a worker that is busy."""
 LEASE_SECONDS = 6.0
 """A buyer that was not heard of for so long is gone, and one of those who wait buys in its place."""
 REDIS_SECONDS = 3_600.0

@@ -26,6 +26,7 @@ ALL = (
     "gateway",
     "rates",
     "budgets",
+    "caching",
     "neighbours",
     "volume",
 )
@@ -38,6 +39,7 @@ def main(wanted: tuple[str, ...]) -> None:
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "AGENTPLATFORM_EXTRA_APPS": "tests.workload",
         "LOG_LEVEL": "WARNING",
+        "CACHE_PATIENCE_SECONDS": "1",  # the machine may be busy
         "DATABASE_ANSWER_SECONDS": "0",  # a million rows take their time
     }
     port, flower_port, simulator_port = free_ports(3)
@@ -61,6 +63,7 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
     from apps.workflows.models import QueueConfig
     from tests.benchmarks import (
         budgets,
+        caching,
         first_token,
         gateway,
         latency,
@@ -80,11 +83,13 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
     over_rest = [
         part for part in (latency, first_token, streams) if part.__name__.rpartition(".")[2] in wanted
     ]
-    if over_rest:
+    if over_rest or "caching" in wanted:
         stack.start(["web", "interactive", "simulator"])
         _wait_for_web(stack)
         for part in over_rest:
             results += part.measure(stack, key)
+        if "caching" in wanted:
+            results += caching.measure_over_rest(stack, key)
         for name in ("interactive", "web", "simulator"):
             stack.stop(name)
     of_calls = [
@@ -96,6 +101,11 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
         for part in of_calls:
             results += part.measure(stack)
         stack.stop("simulator")
+    if "caching" in wanted:
+        stack.start(["embedder"])
+        time.sleep(5)
+        results += caching.measure(stack)
+        stack.stop("embedder")
     if "neighbours" in wanted:
         results += neighbours.measure(stack)
     if "volume" in wanted:

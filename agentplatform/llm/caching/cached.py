@@ -29,6 +29,8 @@ BRIEF_SECONDS = 30.0
 """For so long an answer is shared that is not as it should be: with those who ask while it is made, or right after."""
 
 FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.02, 0.25
+PATIENT_POLLS = 5
+"""So often in a row one who waits may find the store silent."""
 IN_BATCH_POLL_SECONDS = 15.0
 MAX_IN_BATCH_SECONDS = 3_600.0
 
@@ -110,10 +112,12 @@ class Cached:
         return hit
 
     def _wait_for_turn(self, asked: _Asked) -> tuple[KeptAnswer | Turn, bool]:
-        poll_seconds = 0.0
+        poll_seconds, unknown = 0.0, 0
         while True:
             found = self._store.look(asked.key, asked.token)
-            if found is not Turn.OTHERS:
+            # Another was at it a moment ago: a store that does not answer at once is no reason to buy the same.
+            unknown = unknown + 1 if found is Turn.UNKNOWN and poll_seconds else 0
+            if found is not Turn.OTHERS and not 0 < unknown <= PATIENT_POLLS:
                 return found, poll_seconds > 0
             poll_seconds = min(LAST_POLL_SECONDS, poll_seconds * 1.5 or FIRST_POLL_SECONDS)
             if not asked.context.pause(poll_seconds):

@@ -23,8 +23,8 @@ from apps.gateway.models import CacheEntry
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
 from tests.integration.caching.conftest import LAYERS
-from tests.integration.caching.test_single_flight import answer_of
 from tests.product import LONG
+from tests.unit.llm.caching.answers import answer_of
 
 PROBES = 10_000 if LONG else 1_000
 SAME_VECTOR = [DIMENSIONS**-0.5] * DIMENSIONS
