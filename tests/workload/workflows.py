@@ -51,6 +51,23 @@ one_kept_question = registry.define(
         depends_on=("knowledge",),
     )
 )
+
+
+def faq(type_: str, tier: Tier | None) -> Definition:
+    """A question whose answers and results are kept; with a tier, or routed and patient."""
+    return Definition(
+        type=type_,
+        title="A question that others ask, too",
+        description="A workload for measurements of caches.",
+        input_schema=ANY_OBJECT,
+        steps=(StepSpec(key="ask", agent="question", tier=tier, tolerates_delay=tier is None),),
+        result="ask",
+        cache_ttl_seconds=86_400,
+    )
+
+
+faq_pinned = registry.define(faq("faq", Tier.POWERFUL))
+faq_routed = registry.define(faq("faq_routed", None))
 fan_out = registry.define(
     Definition(
         type="fan_out",
