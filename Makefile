@@ -57,8 +57,9 @@ bench-retrieval: setup-dev ## measure how well the knowledge base is searched
 bench-routing: setup-dev ## measure how well requests are sent to the tier they need (DATA=folder of public rows)
 	@$(BIN)/python -m tests.benchmarks.routing "$(DATA)"
 
-bench-cache: setup-dev ## measure whether the answers of the semantic cache are right (DATA=folder of public rows)
+bench-cache: setup-dev ## measure whether kept answers are right, and what they save (DATA=folder of public rows)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.semantic_cache "$(DATA)"
+	@env -u ANTHROPIC_API_KEY $(BIN)/python -m tests.benchmarks.cache_traffic "$(DATA)"
 
 bench-projection: setup-dev ## measure how far off the projection of days and months is
 	@$(BIN)/python -m tests.benchmarks.projection
