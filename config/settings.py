@@ -140,6 +140,8 @@ if unknown := CACHE_LAYERS - {"exact", "semantic", "context"}:
     raise ValueError(
         f"CACHE_LAYERS names {', '.join(sorted(unknown))}; there are exact, semantic, context and none"
     )
+# For how long an answer that has expired is still there for those who may buy none.
+CACHE_STALE_SECONDS = float(env("CACHE_STALE_SECONDS", str(7 * 86_400)))
 
 CACHE_PATIENCE_SECONDS = float(env("CACHE_PATIENCE_SECONDS", "0.05"))
 
