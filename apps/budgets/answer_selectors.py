@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -84,27 +83,24 @@ class Answers:
         return hits / self.answers if self.answers else None
 
 
-def answers_by(
-    dimensions: Sequence[str], since: datetime, until: datetime, *, tenant_id: uuid.UUID | None = None
-) -> list[Answers]:
+def answers_by(dimensions: Sequence[str], since: datetime, until: datetime, **filters: Any) -> list[Answers]:
     """Where the answers of [since, until) came from, grouped by dimensions of COLUMNS, those with most hits first.
 
-    `since` and `until` are full hours, or `until` is not over yet. Raises KeyError for another dimension.
+    `since` and `until` are full hours, or `until` is not over yet. Filters are by a dimension's name, such as
+    `tenant=tenant_id`. Raises KeyError for another dimension.
     """
     groups = "".join(f"{COLUMNS[name]}, " for name in dimensions)
-    filters = "" if tenant_id is None else "AND tenant_id = %(tenant_id)s"
+    matching = "".join(f" AND {COLUMNS[name]} = %(by_{name})s" for name in filters)
+    parameters = {"since": since, "until": until, **{f"by_{name}": value for name, value in filters.items()}}
     with connection.cursor() as cursor:
-        cursor.execute(
-            _ANSWERS.format(groups=groups, filters=filters),
-            {"since": since, "until": until, "tenant_id": tenant_id},
-        )
+        cursor.execute(_ANSWERS.format(groups=groups, filters=matching), parameters)
         found = list(_grouped(cursor.fetchall()))
     return sorted(found, key=lambda one: (-one.hits, -one.bought, one.key))
 
 
-def answers_in(since: datetime, until: datetime, *, tenant_id: uuid.UUID | None = None) -> Answers:
-    """The same, of all task types together."""
-    found = answers_by([], since, until, tenant_id=tenant_id)
+def answers_in(since: datetime, until: datetime, **filters: Any) -> Answers:
+    """The same in one."""
+    found = answers_by([], since, until, **filters)
     return found[0] if found else Answers((), 0, {})
 
 

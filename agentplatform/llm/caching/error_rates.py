@@ -29,7 +29,11 @@ def error_estimate(checked: int, wrong: int) -> ErrorEstimate | None:
         return None
     tail = (1.0 - CONFIDENCE) / 2
     low = _root(lambda share: _beta(share, wrong, checked - wrong + 1) - tail) if wrong else 0.0
-    high = _root(lambda share: _beta(share, wrong + 1, checked - wrong) - (1.0 - tail)) if wrong < checked else 1.0
+    high = (
+        _root(lambda share: _beta(share, wrong + 1, checked - wrong) - (1.0 - tail))
+        if wrong < checked
+        else 1.0
+    )
     return ErrorEstimate(wrong / checked, low, high)
 
 

@@ -32,7 +32,13 @@ from apps.gateway.cache_selectors import trust_in
 from apps.gateway.models import CacheCheck, CacheScope
 
 STATES = {"on": "success", "off": "", "switched itself off": "danger"}
-VERDICTS = {"pending": "info", "asked": "info", "agreed": "success", "differed": "danger", "failed": "warning"}
+VERDICTS = {
+    "pending": "info",
+    "asked": "info",
+    "agreed": "success",
+    "differed": "danger",
+    "failed": "warning",
+}
 MAX_ERROR_BOUND = 0.5
 SWITCHING_ON = (
     "Questions are answered by meaning again at once, within seconds in every process. What was counted so far is set "
@@ -48,7 +54,9 @@ def percent(share: float) -> str:
 def estimate_words(error: ErrorEstimate | None) -> str:
     """The share of wrong answers as it is estimated, with its interval."""
     return (
-        NOTHING if error is None else f"{percent(error.share)} ({percent(error.low)} to {percent(error.high)})"
+        NOTHING
+        if error is None
+        else f"{percent(error.share)} ({percent(error.low)} to {percent(error.high)})"
     )
 
 
@@ -66,7 +74,9 @@ class CacheScopeForm(forms.ModelForm):
     def clean_error_bound(self) -> float:
         bound = float(self.cleaned_data["error_bound"])
         if not 0 < bound <= MAX_ERROR_BOUND:
-            raise ValidationError(f"Choose a share above 0 and up to {MAX_ERROR_BOUND:g}; 0.01 is one in a hundred.")
+            raise ValidationError(
+                f"Choose a share above 0 and up to {MAX_ERROR_BOUND:g}; 0.01 is one in a hundred."
+            )
         return bound
 
     def clean_checked_share(self) -> float:
@@ -343,4 +353,3 @@ class CacheCheckAdmin(ReadOnlyAdmin):
     @display(description="what was served")
     def answer(self, check: CacheCheck) -> str:
         return json_block(check.served)
-

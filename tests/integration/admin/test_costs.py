@@ -19,6 +19,7 @@ from django.urls import reverse
 from apps.budgets.models import Budget
 from apps.budgets.rollup import spend_rollup
 from apps.database import call_function
+from apps.insights.cache_panels import cache_figures
 from apps.insights.costs import closed_days, costs, month_task_costs, movers
 from apps.insights.dashboard import sources
 from apps.insights.forecasting import forecasts_renew
@@ -76,7 +77,7 @@ def forget() -> Iterator[Callable[[], None]]:
     """Has the figures of money read anew, also after the test."""
 
     def forget_all() -> None:
-        for figures in (closed_days, costs, movers, month_task_costs):
+        for figures in (closed_days, costs, movers, month_task_costs, cache_figures):
             figures.forget()
 
     forget_all()
