@@ -7,7 +7,7 @@ import uuid
 from django.db.models import F, FloatField, QuerySet
 from django.db.models.functions import Cast, Greatest, Now
 
-from agentplatform.llm.caching.error_rates import ErrorEstimate, error_estimate
+from agentplatform.llm.caching.watching import ErrorEstimate, estimate_from
 from apps.gateway.models import CacheScope
 
 ON, OFF, SWITCHED_OFF = "on", "off", "switched itself off"
@@ -22,7 +22,7 @@ def state_of(scope: CacheScope) -> str:
 
 def error_of(scope: CacheScope) -> ErrorEstimate | None:
     """The share of wrong answers among those that were checked, with its 95% interval; None before any was."""
-    return error_estimate(scope.checked, scope.wrong)
+    return estimate_from(scope.checked, scope.wrong) if scope.checked else None
 
 
 def cache_scopes(tenant_id: uuid.UUID | None = None) -> QuerySet[CacheScope]:
@@ -34,10 +34,8 @@ def cache_scopes(tenant_id: uuid.UUID | None = None) -> QuerySet[CacheScope]:
     return scopes if tenant_id is None else scopes.filter(tenant=tenant_id)
 
 
-def scope_switch_on(scope: CacheScope) -> bool:
-    """Has one that switched itself off serve again, with its counts begun anew; whether it had."""
-    return bool(
-        CacheScope.objects.filter(pk=scope.pk, switched_off_at__isnull=False).update(
-            switched_off_at=None, switched_off_because="", checked=0, wrong=0, updated_at=Now()
-        )
+def scope_switch_on(scope: CacheScope) -> None:
+    """Has one that switched itself off serve again, with its counts begun anew."""
+    CacheScope.objects.filter(pk=scope.pk).update(
+        switched_off_at=None, switched_off_because="", checked=0, wrong=0, updated_at=Now()
     )

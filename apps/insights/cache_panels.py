@@ -62,10 +62,15 @@ def layers_panel() -> Panel:
         Column(f"hits, {DAYS} days", Form.NUMBER),
         Column(f"share, {DAYS} days", Form.SHARE),
         Column(f"avoided, {DAYS} days", Form.MONEY),
+        Column(f"tokens served, {DAYS} days", Form.NUMBER),
     ]
-    rows: list[Sequence[Any]] = [("all layers", *_all_cells(found.today), *_all_cells(found.week))]
+    rows: list[Sequence[Any]] = [
+        ("all layers", *_all_cells(found.today), *_all_cells(found.week), found.week.served_tokens)
+    ]
     for layer in LAYERS:
-        rows.append((LAYER_NAMES[layer], *_layer_cells(found.today, layer), *_layer_cells(found.week, layer)))
+        tokens = found.week.layers.get(layer, NONE).served_tokens
+        cells = (*_layer_cells(found.today, layer), *_layer_cells(found.week, layer))
+        rows.append((LAYER_NAMES[layer], *cells, tokens))
     return Panel("cache", "Cache", columns, rows, note=LAYERS_NOTE)
 
 
@@ -170,7 +175,7 @@ def _scope_row(scope: CacheScope) -> tuple[Any, ...]:
         f"{trust_in(scope).threshold:.3f}",
         scope.checked,
         scope.wrong,
-        *((error.share, error.low, error.high) if error else (None, None, None)),
+        *((error.rate, error.low, error.high) if error else (None, None, None)),
         scope.error_bound,
         scope.switched_off_because or None,
     )

@@ -31,6 +31,7 @@ from apps.tenants.models import Tenant
 from apps.workflows.cached_results import CachePurged, cache_purge
 from apps.workflows.models import Workflow
 from apps.workflows.operations import Actor
+from apps.workflows.selectors import workflows_of
 
 MAX_ROWS = 10_000
 ANY_TENANT = OpenApiParameter(
@@ -84,7 +85,7 @@ class ScopeSerializer(serializers.Serializer):
     error_bound = serializers.FloatField(help_text="The share of wrong answers that is put up with.")
     checked = serializers.IntegerField()
     wrong = serializers.IntegerField()
-    error_share = serializers.FloatField(allow_null=True, help_text="As estimated; null before any check.")
+    error_rate = serializers.FloatField(allow_null=True, help_text="As estimated; null before any check.")
     error_low = serializers.FloatField(allow_null=True, help_text="The lower end of its 95% interval.")
     error_high = serializers.FloatField(allow_null=True)
     switched_off_at = serializers.DateTimeField(allow_null=True, help_text="When it switched itself off.")
@@ -230,7 +231,7 @@ def _purge_tenant(request: Request, actor: Actor, asked: dict[str, Any]) -> Cach
 
 def _run(request: Request, workflow_id: uuid.UUID) -> uuid.UUID:
     tenant = principal_of(request).tenant
-    runs = Workflow.objects.all() if tenant is None else Workflow.objects.of(tenant)
+    runs = Workflow.objects.all() if tenant is None else workflows_of(tenant)
     if not runs.filter(pk=workflow_id).exists():
         raise Http404
     return workflow_id
@@ -287,7 +288,7 @@ def _scopes(scopes: Sequence[CacheScope]) -> Any:
                 "error_bound": scope.error_bound,
                 "checked": scope.checked,
                 "wrong": scope.wrong,
-                "error_share": None if error is None else error.share,
+                "error_rate": None if error is None else error.rate,
                 "error_low": None if error is None else error.low,
                 "error_high": None if error is None else error.high,
                 "switched_off_at": scope.switched_off_at,

@@ -21,8 +21,8 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from agentplatform.llm.caching.error_rates import ErrorEstimate
 from agentplatform.llm.caching.verifying import DEFAULT_THRESHOLD, FLOOR_THRESHOLD
+from agentplatform.llm.caching.watching import ErrorEstimate
 from apps.console.display import NOTHING, json_block, label, link, status_label
 from apps.console.filters import DayFilter
 from apps.console.operations import Operation, is_confirmed, operation_page, selection
@@ -56,7 +56,7 @@ def estimate_words(error: ErrorEstimate | None) -> str:
     return (
         NOTHING
         if error is None
-        else f"{percent(error.share)} ({percent(error.low)} to {percent(error.high)})"
+        else f"{percent(error.rate)} ({percent(error.low)} to {percent(error.high)})"
     )
 
 
@@ -128,7 +128,6 @@ class CacheScopeAdmin(ConsoleAdmin):
         "wrong",
         "estimated_error",
         "bound",
-        "switched_off_because",
     )
     list_filter = (
         ScopeStateFilter,
@@ -257,7 +256,8 @@ class CacheScopeAdmin(ConsoleAdmin):
             )
             return operation_page(self, request, operation)
         for scope in scopes:
-            if scope_switch_on(scope):
+            if scope.switched_off_at is not None:
+                scope_switch_on(scope)
                 self.record(request, scope, f"Switched on again, after: {scope.switched_off_because}")
                 messages.success(request, f"Switched on: {_named(scope)}.")
             else:

@@ -234,7 +234,7 @@ def served_words(cache: Mapping[str, Any]) -> SafeString:
     if "probability" in cache:
         alike = f"{alike}, probability {cache['probability']:.3f}"
     return format_html(
-        "{}, {}, {} old, from {}",
+        "{} {}, {} old, from {}",
         label(str(cache.get("layer", ""))),
         alike,
         seconds(cache.get("age_seconds")),

@@ -96,7 +96,7 @@ class ServesFilter(DropdownFilter):
 class CacheEntryAdmin(ReadOnlyAdmin):
     """Every kept answer, newest first. What was asked and answered is on the page of one alone."""
 
-    list_display = ("short_id", "tenant", "use_case", "serves", "worth", "source", "age", "expires")
+    list_display = ("short_id", "tenant", "use_case", "found_by", "worth", "source", "age", "expires")
     list_filter = (
         ("tenant", AutocompleteSelectFilter),
         ("use_case", FieldTextFilter),
@@ -114,7 +114,7 @@ class CacheEntryAdmin(ReadOnlyAdmin):
         "id",
         "tenant",
         "use_case",
-        "serves",
+        "found_by",
         "worth",
         "source",
         "call",
@@ -132,11 +132,11 @@ class CacheEntryAdmin(ReadOnlyAdmin):
 
     @display(description="id")
     def short_id(self, entry: CacheEntry) -> str:
-        return code(str(entry.pk)[:18] + "…")
+        return code(str(entry.pk)[:13] + "…")
 
-    @display(description="serves")
-    def serves(self, entry: CacheEntry) -> str:
-        return label("what means the same", "info") if entry.scope_hash else label("the same words")
+    @display(description="found by")
+    def found_by(self, entry: CacheEntry) -> str:
+        return label("words or meaning", "info") if entry.scope_hash else label("words")
 
     @display(description="worth")
     def worth(self, entry: CacheEntry) -> str:
@@ -159,7 +159,7 @@ class CacheEntryAdmin(ReadOnlyAdmin):
     def expires(self, entry: CacheEntry) -> str:
         if entry.expires_at <= timezone.now():
             return label("expired", "warning")
-        return moment(entry.expires_at)[:19]
+        return moment(entry.expires_at)[:16]
 
     @display(description="question")
     def question(self, entry: CacheEntry) -> str:

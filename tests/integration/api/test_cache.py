@@ -90,7 +90,7 @@ def test_a_tenant_sees_how_far_its_answers_by_meaning_are_trusted(
         "error_bound": 0.01,
         "checked": 100,
         "wrong": 20,
-        "error_share": 0.2,
+        "error_rate": 0.2,
         "error_low": pytest.approx(0.1267, abs=1e-4),
         "error_high": pytest.approx(0.2918, abs=1e-4),
         "switched_off_at": "2026-01-01T00:00:00Z",
@@ -105,7 +105,7 @@ def test_an_operator_sees_all_tenants_or_one(operator: Api, api: Api, tenant: Te
     assert {one["tenant"] for one in report["task_types"]} == {"acme", "rival"}
     assert report["totals"]["hit_share"] == 0.5
     (scope,) = report["scopes"]
-    assert (scope["tenant"], scope["is_serving"], scope["error_share"]) == ("rival", True, None)
+    assert (scope["tenant"], scope["is_serving"], scope["error_rate"]) == ("rival", True, None)
     report = operator.get(f"{CACHE}?tenant_id={tenant.pk}").json()
     assert (report["totals"]["hits"], report["totals"]["bought"], report["scopes"]) == (0, 1, [])
     assert_problem(api.get(f"{CACHE}?tenant_id={rival.pk}"), 404)
