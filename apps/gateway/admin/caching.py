@@ -54,9 +54,7 @@ def percent(share: float) -> str:
 def estimate_words(error: ErrorEstimate | None) -> str:
     """The share of wrong answers as it is estimated, with its interval."""
     return (
-        NOTHING
-        if error is None
-        else f"{percent(error.rate)} ({percent(error.low)} to {percent(error.high)})"
+        NOTHING if error is None else f"{percent(error.rate)} ({percent(error.low)} to {percent(error.high)})"
     )
 
 
