@@ -20,7 +20,7 @@ def chain(type_: str, agent: str, length: int, tier: Tier = Tier.FAST) -> Defini
     )
     return Definition(
         type=type_,
-        title=f"{length} × {agent}",
+        title=f"A chain of {length}",
         description="A workload for measurements.",
         input_schema=ANY_OBJECT,
         steps=steps,
@@ -41,7 +41,7 @@ one_question = registry.define(chain("one_question", "question", 1))
 one_kept_question = registry.define(
     Definition(
         type="one_kept_question",
-        title="A question whose result is kept",
+        title="One call, its result kept",
         description="A workload whose result is given again.",
         input_schema=ANY_OBJECT,
         steps=(StepSpec(key="ask", agent="question", tier=Tier.FAST),),

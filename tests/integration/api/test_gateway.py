@@ -164,7 +164,7 @@ def test_a_step_says_what_answered_its_latest_call(api: Api, tenant: Tenant) -> 
     with CaptureQueriesContext(connection) as with_calls:
         steps = api.get(path).json()["steps"]
     assert len(with_calls) == len(without)
-    expected = {"tier": "balanced", "model": "claude-sonnet-5-5", "escalated_from": "fast"}
+    expected = {"tier": "balanced", "model": "claude-sonnet-5-5", "escalated_from": "fast", "cache": None}
     assert [step["served_by"] for step in steps] == [expected] * 10
 
 
