@@ -182,6 +182,11 @@ class CacheCheck(models.Model):
                 condition=models.Q(asked_at__isnull=False),
                 name="gateway_cachecheck_asked",
             ),
+            models.Index(
+                fields=["workflow_id"],
+                condition=models.Q(source="feedback"),
+                name="gateway_cachecheck_complaint",
+            ),
         ]
 
     def __str__(self) -> str:

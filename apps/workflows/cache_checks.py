@@ -13,7 +13,7 @@ import orjson
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
-from agentplatform.agents.agent import StepContext, StepError
+from agentplatform.agents.agent import StepContext
 from agentplatform.agents.registry import registry
 from agentplatform.budgets.thresholds import Level
 from agentplatform.llm.batching import BATCH_QUEUE
@@ -82,10 +82,8 @@ class CheckCachedAnswer:
         if step.call.restraint.level >= Level.DEGRADE:
             return _failed(check)
         response = step.model.complete(ModelRequest.from_json(check.request), step.call)
-        if step.call.degradations:
-            return _failed(check)  # another model than would have answered
-        if response.stop_reason == "refusal":
-            raise StepError("refused", "The model refuses to answer: there is nothing to compare.")
+        if step.call.degradations or response.stop_reason == "refusal":
+            return _failed(check)  # another model than would have answered; or no answer to compare
         agreement = _compared(step.tenant_id, response, ModelResponse.from_json(check.served))
         try:
             check_decide(check.pk, agrees=agreement.agrees)

@@ -25,4 +25,12 @@ class Migration(migrations.Migration):
                 name="gateway_cachecheck_asked",
             ),
         ),
+        migrations.AddIndex(
+            model_name="cachecheck",
+            index=models.Index(
+                condition=models.Q(("source", "feedback")),
+                fields=["workflow_id"],
+                name="gateway_cachecheck_complaint",
+            ),
+        ),
     ]
