@@ -49,10 +49,11 @@ _ENDS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether both say the same, and by what that is seen."""
+    """Whether both say the same, and by what that is seen: by nothing sharper than their likeness, perhaps."""
 
     agrees: bool
     because: str
+    is_by_likeness: bool = False
 
 
 def compare(live: str, kept: str, similarity: float | None) -> Agreement:
@@ -70,8 +71,8 @@ def compare(live: str, kept: str, similarity: float | None) -> Agreement:
     if difference is not None:
         return Agreement(False, difference)
     if similarity is None:
-        return Agreement(_overlap(one, other) >= LEAST_OVERLAP, "how many words they share")
-    return Agreement(similarity >= LEAST_SIMILARITY, "how alike they are")
+        return Agreement(_overlap(one, other) >= LEAST_OVERLAP, "how many words they share", True)
+    return Agreement(similarity >= LEAST_SIMILARITY, "how alike they are", True)
 
 
 def _plain(text: str) -> str:
