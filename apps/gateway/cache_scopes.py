@@ -1,11 +1,11 @@
-"""How each use case stands whose answers are given again by meaning, and switching it on again."""
+"""How each use case stands whose answers are given again by meaning."""
 
 from __future__ import annotations
 
 import uuid
 
 from django.db.models import F, FloatField, QuerySet
-from django.db.models.functions import Cast, Greatest, Now
+from django.db.models.functions import Cast, Greatest
 
 from agentplatform.llm.caching.watching import ErrorEstimate, estimate_from
 from apps.gateway.models import CacheScope
@@ -32,10 +32,3 @@ def cache_scopes(tenant_id: uuid.UUID | None = None) -> QuerySet[CacheScope]:
         F("switched_off_at").desc(nulls_last=True), wrong_share.desc(), "tenant__name", "use_case"
     )
     return scopes if tenant_id is None else scopes.filter(tenant=tenant_id)
-
-
-def scope_switch_on(scope: CacheScope) -> None:
-    """Has one that switched itself off serve again, with its counts begun anew."""
-    CacheScope.objects.filter(pk=scope.pk).update(
-        switched_off_at=None, switched_off_because="", checked=0, wrong=0, updated_at=Now()
-    )

@@ -27,7 +27,8 @@ from apps.console.display import NOTHING, json_block, label, link, status_label
 from apps.console.filters import DayFilter
 from apps.console.operations import Operation, is_confirmed, operation_page, selection
 from apps.console.pages import ConsoleAdmin, ReadOnlyAdmin
-from apps.gateway.cache_scopes import error_of, scope_switch_on, state_of
+from apps.gateway.cache_check_services import scope_switch_on
+from apps.gateway.cache_scopes import error_of, state_of
 from apps.gateway.cache_selectors import trust_in
 from apps.gateway.models import CacheCheck, CacheScope
 
