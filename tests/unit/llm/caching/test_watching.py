@@ -179,16 +179,18 @@ def overconfident(probability: float) -> float:
     return 0.03 if probability < 0.95 else 0.001
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_where_the_scorer_is_overconfident_the_error_rate_comes_under_the_bound(seed: int) -> None:
-    """At the default two in a hundred would be wrong; either it learns to serve what is alike, or it stops."""
-    stream = Stream(overconfident, random.Random(seed))
-    stream.ask(6_000)
-    learned = len(stream.served)
-    stream.ask(6_000)
-    later = stream.served[learned:]
-    assert sum(later) / max(1, len(later)) <= BOUND
-    assert stream.is_off or (stream.threshold or 0) > DEFAULT
+def test_where_the_scorer_is_overconfident_the_error_rate_comes_under_the_bound() -> None:
+    """At the default nearly two in a hundred would be wrong. Over ten streams: a short one may have bad luck."""
+    streams = [Stream(overconfident, random.Random(seed)) for seed in range(10)]
+    later: list[bool] = []
+    for stream in streams:
+        stream.ask(4_000)
+        learned = len(stream.served)
+        stream.ask(4_000)
+        later += stream.served[learned:]
+        assert stream.is_off or (stream.threshold or 0) > DEFAULT
+    assert len(later) > 3_000
+    assert sum(later) / len(later) <= BOUND
 
 
 @pytest.mark.parametrize("seed", range(3))
