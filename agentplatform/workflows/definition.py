@@ -97,6 +97,7 @@ class Definition:
     `input_checks` names registered checks of what a JSON Schema cannot say of an input.
     With `cache_ttl_seconds` the result of a run is given again for so long to the same input, `volatile_fields` of it
     left out, while all that it `depends_on` (names of registered versions, such as "knowledge") is as it was.
+    One that `is_internal` is started by the platform alone; tenants see neither it nor its runs, but what they cost.
     """
 
     type: str
@@ -111,6 +112,7 @@ class Definition:
     cache_ttl_seconds: int | None = None
     volatile_fields: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
+    is_internal: bool = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -133,7 +135,7 @@ class Definition:
         it, and with it their version, stays.
         """
         data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        for name in ("input_checks", "cache_ttl_seconds", "volatile_fields", "depends_on"):
+        for name in ("input_checks", "cache_ttl_seconds", "volatile_fields", "depends_on", "is_internal"):
             if not data[name]:
                 del data[name]
         for spec in data["steps"]:

@@ -37,6 +37,8 @@ LEASE_SECONDS = 6.0
 """A buyer that was not heard of for so long is gone, and one of those who wait buys in its place."""
 REDIS_SECONDS = 3_600.0
 """An answer that is kept for longer is found in PostgreSQL afterwards, and put back."""
+SCAN_KEYS = 500
+"""How many values are read at a time, where all are looked through."""
 _CHECKSUM_BYTES = 8
 _LUA = Path(__file__).parent / "lua"
 
@@ -191,6 +193,28 @@ def forget(tenant_id: uuid.UUID, key_hashes: Sequence[str]) -> None:
     if key_hashes:
         with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5) as client:
             client.delete(*(f"{PREFIX}{tenant_id}.{key_hash}" for key_hash in key_hashes))
+
+
+def forget_matching(tenant_id: uuid.UUID | None, is_meant: Callable[[KeptAnswer], bool]) -> int:
+    """Drops the answers of a tenant, or of all, that `is_meant` says yes to; returns how many. Reads them all.
+
+    Raises redis.RedisError.
+    """
+    pattern = f"{PREFIX}{tenant_id or ''}*"
+    count, cursor, is_begun = 0, 0, False
+    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5) as client:
+        while cursor or not is_begun:
+            is_begun = True
+            cursor, names = client.scan(cursor, pattern, count=SCAN_KEYS)
+            values = zip(names, client.mget(names) if names else [], strict=True)
+            dropped = [name for name, value in values if value is not None and _is_meant(value, is_meant)]
+            count += client.delete(*dropped) if dropped else 0
+    return count
+
+
+def _is_meant(value: bytes, is_meant: Callable[[KeptAnswer], bool]) -> bool:
+    answer = decoded(value)
+    return answer is None or is_meant(answer)
 
 
 def _names(key: CacheKey) -> tuple[str, str]:

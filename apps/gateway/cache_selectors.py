@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -105,6 +105,23 @@ def trust_in(scope: CacheScope) -> Trust:
         checked_share=scope.checked_share,
         is_enabled=scope.is_enabled and scope.switched_off_at is None,
     )
+
+
+_SERVED_BY = """
+    WITH RECURSIVE tainted AS (
+        SELECT unnest(%(runs)s::uuid[]) AS id
+        UNION
+        SELECT c.workflow_id FROM tainted JOIN gateway_call c
+            ON c.cache IS NOT NULL AND c.cache ->> 'source_workflow_id' = tainted.id::text)
+    SELECT id FROM tainted
+"""
+
+
+def runs_served_by(workflow_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """These runs, those that were served an answer of theirs from the cache, those served by these, and so on."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SERVED_BY, {"runs": list(workflow_ids)})
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _is_large(tenant_id: uuid.UUID, scope_hash: str) -> bool:

@@ -92,13 +92,19 @@ _STEP_INPUT = "SELECT workflows_step_input(input, definition_id, %s) FROM workfl
 
 
 def current_definitions() -> QuerySet[WorkflowDefinition]:
-    """The current version of every type."""
-    return WorkflowDefinition.objects.filter(is_current=True).order_by("type")
+    """The current version of every type that tenants may submit."""
+    return WorkflowDefinition.objects.filter(is_current=True, is_internal=False).order_by("type")
+
+
+def internal_definition(type_: str) -> WorkflowDefinition:
+    """The current version of a type that the platform starts itself."""
+    return WorkflowDefinition.objects.get(type=type_, is_current=True, is_internal=True)
 
 
 def workflows_of(tenant: Tenant) -> QuerySet[Workflow]:
-    """The tenant's runs, newest first."""
-    return Workflow.objects.of(tenant).select_related("definition").order_by("-id")
+    """The tenant's runs, newest first, without those that the platform has started."""
+    runs = Workflow.objects.of(tenant).filter(definition__is_internal=False)
+    return runs.select_related("definition").order_by("-id")
 
 
 def steps_of(workflow: Workflow) -> QuerySet[Step]:

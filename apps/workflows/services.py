@@ -36,6 +36,7 @@ from apps.database import call_function, to_jsonb
 from apps.gateway.selectors import catalogue
 from apps.tenants.models import ApiKey, Tenant
 from apps.tenants.selectors import max_model_tier
+from apps.workflows.complaints import feedback_counts
 from apps.workflows.encoding import decision_to_json
 from apps.workflows.models import Feedback, QueueConfig, Workflow, WorkflowDefinition
 from apps.workflows.selectors import definition_by_id, queue_config, run_state
@@ -201,14 +202,16 @@ def feedback_give(
 ) -> tuple[Feedback, bool]:
     """Stores what the tenant thinks of a run, in place of what it thought before; returns whether it is the first.
 
-    Raises NotFinished.
+    It counts for the answers by meaning in the run, too. Raises NotFinished.
     """
     if workflow.finished_at is None:
         raise NotFinished("give feedback once the workflow has ended")
     verdict = {"api_key": api_key, "rating": rating, "comment": comment, "updated_at": Now()}
-    feedback, is_first = Feedback.objects.update_or_create(
-        workflow=workflow, defaults=verdict, create_defaults={**verdict, "tenant_id": workflow.tenant_id}
-    )
+    with transaction.atomic():
+        feedback, is_first = Feedback.objects.update_or_create(
+            workflow=workflow, defaults=verdict, create_defaults={**verdict, "tenant_id": workflow.tenant_id}
+        )
+        feedback_counts(workflow, is_down=rating == Feedback.Rating.DOWN)
     feedback.refresh_from_db()
     return feedback, is_first
 

@@ -46,6 +46,20 @@ class Ask:
         return {"texts": texts}
 
 
+@registry.agent("ask_by_meaning")
+class AskByMeaning:
+    """Asks `input.question`; its answer, which is `input.label`, may serve whoever asks the same in other words."""
+
+    caching = Caching.SEMANTIC
+
+    def run(self, step: StepContext) -> Any:
+        question = step.input["question"]
+        prompt = (
+            f"<question>{question}</question>\n<labels>{step.input['label']}</labels>\nReply with the label."
+        )
+        return step.complete(prompt, max_tokens=20, asked=question, depends_on=()).text
+
+
 @registry.agent("question")
 class Question:
     """Asks a model `input.question`, as it is answered from version `input.version` of something.

@@ -79,8 +79,13 @@ def hit_settlement(
         served_tokens=response.usage.total_input_tokens + response.usage.output_tokens,
         response=_served(response),
         cache=_told(hit),
-        check={"use_case": key.use_case, "request": request.to_json()} if hit.is_checked else None,
+        check=_to_check(key, request) if hit.is_checked else None,
     )
+
+
+def _to_check(key: CacheKey, request: ModelRequest) -> dict[str, Any]:
+    """What is asked live; with what the user wants to know, so that it is routed as this request would have been."""
+    return {"use_case": key.use_case, "request": {**request.to_json(), "asked": request.asked}}
 
 
 def _served(response: ModelResponse) -> ModelResponse:
