@@ -30,7 +30,7 @@ FOLDS = 5
 SEED = 11
 COSINE = 0.95
 CANDIDATES = 5
-QQP_PAIRS = 8_000
+QQP_PAIRS = 5_000
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
