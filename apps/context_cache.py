@@ -34,9 +34,8 @@ LAYER = "context"
 """Its name in the setting CACHE_LAYERS."""
 PREFIX = "agentplatform.context."
 COUNTS_PREFIX = "agentplatform.context_counts."
-CONNECT_SECONDS = 0.015
-ANSWER_SECONDS = 0.03
-"""Both together are less than the 50 ms that a Redis which is slow or away may cost."""
+CONNECT_SHARE, ANSWER_SHARE = 0.3, 0.6
+"""Of settings.CACHE_PATIENCE_SECONDS: together less than what a Redis that is slow or away may cost."""
 BYPASS = CircuitPolicy(failures=1, open_seconds=2.0, probe_seconds=1.0)
 LEASE_SECONDS = 5.0
 """After so long whoever makes a value counts as gone, and another may make it."""
@@ -251,12 +250,13 @@ def context_cache() -> RedisContextCache:
     return RedisContextCache(quick_client(settings.REDIS_URL))
 
 
-def quick_client(url: str) -> redis.Redis:
-    """A client that gives up within 50 ms."""
+def quick_client(url: str, patience_seconds: float | None = None) -> redis.Redis:
+    """A client that gives up in time (settings.CACHE_PATIENCE_SECONDS)."""
+    patience = settings.CACHE_PATIENCE_SECONDS if patience_seconds is None else patience_seconds
     return redis.Redis.from_url(
         url,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=CONNECT_SHARE * patience,
+        socket_timeout=ANSWER_SHARE * patience,
         # RESP2 and no name: the fewer round trips a new connection begins with, the sooner it is seen to hang.
         protocol=2,
         driver_info=None,

@@ -65,6 +65,11 @@ app.conf.update(
             "schedule": 1.0,
             "options": {"expires": 1.0},
         },
+        "check-cached-answers": {
+            "task": "maintenance.check_cached_answers",
+            "schedule": 10.0,
+            "options": {"expires": 10.0},
+        },
         "watch-budgets": {
             "task": "maintenance.watch_budgets",
             "schedule": 1.0,

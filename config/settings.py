@@ -140,6 +140,12 @@ if unknown := CACHE_LAYERS - {"exact", "semantic", "context"}:
     raise ValueError(
         f"CACHE_LAYERS names {', '.join(sorted(unknown))}; there are exact, semantic, context and none"
     )
+# How many hits by meaning are answered live and compared, of each tenant an hour.
+CACHE_CHECKS_AN_HOUR = int(env("CACHE_CHECKS_AN_HOUR", "60"))
+# For how long an answer that has expired is still there for those who may buy none.
+CACHE_STALE_SECONDS = float(env("CACHE_STALE_SECONDS", str(7 * 86_400)))
+
+CACHE_PATIENCE_SECONDS = float(env("CACHE_PATIENCE_SECONDS", "0.05"))
 
 # --- REST --------------------------------------------------------------------------------------------------
 MAX_BODY_BYTES = int(env("MAX_BODY_BYTES", str(1024 * 1024)))

@@ -10,3 +10,6 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 DASHBOARD_SECONDS = 0.0
 """Figures of one test are nothing for the next."""
+
+CACHE_PATIENCE_SECONDS = 2.0
+"""Two cores are busy with tests; those of the patience itself have their own."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from agentplatform.context_caching import TTL_SECONDS, WAIT_SECONDS, ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
+from agentplatform.llm.caching.policy import NOT_CACHED, CachePolicy, Caching
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.model import CallContext, Model
 from agentplatform.llm.tiers import Tier
@@ -30,7 +31,7 @@ class StepContext:
     """One attempt of a step, as its agent sees it.
 
     `tier` is pinned by its definition, or None: then each call's is chosen, from `min_tier` up. `use_case` names
-    what it is for, as in "answer_question.answer".
+    what it is for, as in "answer_question.answer"; `cache` says whether its answers may be kept.
         `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
     `item` is its element in a fan-out; `options` are the definition's. `degradations` is the agent's to add to.
     """
@@ -49,12 +50,18 @@ class StepContext:
     call: CallContext
     min_tier: Tier | None = None
     use_case: str = ""
+    cache: CachePolicy = NOT_CACHED
     degradations: list[Degradation] = field(default_factory=list)
     context_cache: ContextCache = field(default_factory=LocalContextCache)
 
     def request(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelRequest:
         """A request for one answer, for the step's tier; `more` are other fields of a ModelRequest."""
-        placed = {"tier": self.tier, "min_tier": self.min_tier, "use_case": self.use_case} | more
+        placed = {
+            "tier": self.tier,
+            "min_tier": self.min_tier,
+            "use_case": self.use_case,
+            "cache": self.cache,
+        } | more
         return ModelRequest(messages=({"role": "user", "content": prompt},), max_tokens=max_tokens, **placed)
 
     def complete(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelResponse:
@@ -90,7 +97,16 @@ class StepError(Exception):
 
 
 class Agent(Protocol):
-    """Does the work of a step. Runs at least once: an attempt may follow one that was lost half-way."""
+    """Does the work of a step. Runs at least once: an attempt may follow one that was lost half-way.
+
+    An agent whose answers may serve again says so with an attribute `caching` (see Caching); without one they may not.
+    """
 
     def run(self, step: StepContext) -> Any:
         """The step's output, a JSON value. Raises StepError or ModelError."""
+
+
+def caching_of(agent: Agent) -> Caching:
+    """How far the agent's answers may serve again, as it declares."""
+    declared: Caching = getattr(agent, "caching", Caching.NONE)
+    return declared

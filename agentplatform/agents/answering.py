@@ -10,6 +10,7 @@ from agentplatform.agents.agent import Degradation, StepContext
 from agentplatform.agents.asking import ask_for_text
 from agentplatform.agents.passages import cited_sources, passages_block
 from agentplatform.agents.registry import registry
+from agentplatform.llm.caching.policy import Caching
 from agentplatform.llm.tiers import Tier
 
 QUESTION_KINDS: Mapping[str, str] = {
@@ -30,13 +31,21 @@ _ANSWER_SYSTEM = (
 class ClassifyQuestion:
     """Output: `{"kind": …}`, one of QUESTION_KINDS."""
 
+    caching = Caching.SEMANTIC
+
     def run(self, step: StepContext) -> Any:
         labels = ", ".join(QUESTION_KINDS)
         prompt = (
             f"<question>{escape(step.input['question'])}</question>\n<labels>{labels}</labels>\n"
             "Reply with exactly one of the labels: the kind of answer this question asks for."
         )
-        response = step.complete(prompt, max_tokens=KIND_MAX_TOKENS, tier=Tier.FAST)
+        response = step.complete(
+            prompt,
+            max_tokens=KIND_MAX_TOKENS,
+            tier=Tier.FAST,
+            asked=step.input["question"],
+            depends_on=(labels,),
+        )
         kind = response.text.strip().strip(".").lower()
         return {"kind": kind if kind in QUESTION_KINDS else "explanation"}
 
@@ -44,6 +53,8 @@ class ClassifyQuestion:
 @registry.agent("answer_question")
 class AnswerQuestion:
     """Output: `{"answer", "sources": [{"title", "heading", "document_id", "passage"}]}`, from the passages found."""
+
+    caching = Caching.SEMANTIC
 
     def run(self, step: StepContext) -> Any:
         passages: Sequence[Mapping[str, Any]] = (step.needs["retrieve"] or {}).get("passages", [])
@@ -54,12 +65,14 @@ class AnswerQuestion:
             return {"answer": "The knowledge base says nothing about this question.", "sources": []}
         kind = (step.needs["classify"] or {}).get("kind", "explanation")
         prompt = _prompt(step.input["question"], passages, QUESTION_KINDS[kind])
+        knowledge_version = step.needs["retrieve"].get("knowledge_version")
         answer = ask_for_text(
             step,
             prompt,
             system=_ANSWER_SYSTEM,
             max_tokens=ANSWER_MAX_TOKENS,
             asked=step.input["question"],
+            depends_on=None if knowledge_version is None else (f"knowledge:{knowledge_version}", kind),
         )
         return {"answer": answer, "sources": cited_sources(answer, passages)}
 

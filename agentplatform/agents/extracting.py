@@ -14,6 +14,7 @@ from agentplatform.agents.agent import StepContext, StepError
 from agentplatform.agents.asking import note_cut
 from agentplatform.agents.registry import registry
 from agentplatform.json_schema import Fault, faults_of
+from agentplatform.llm.caching.policy import Caching
 from agentplatform.llm.escalation import escalated
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 
@@ -37,6 +38,8 @@ class ExtractData:
     An answer that does not is shown to the next tier's model once, with what is wrong with it. Raises ModelError, or StepError
     `extraction_invalid` when the second one does not either.
     """
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         schema: Mapping[str, Any] = step.input["schema"]

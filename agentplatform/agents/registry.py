@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from agentplatform.agents.agent import Agent
+from agentplatform.agents.agent import Agent, caching_of
+from agentplatform.llm.caching.policy import Caching
 from agentplatform.workflows.definition import Definition, DefinitionError
 from agentplatform.workflows.input_checks import InputCheck
 
 AgentType = TypeVar("AgentType", bound=Callable[[], Agent])
 
+Version = Callable[[uuid.UUID], str]
+"""What says at which version something of a tenant stands, that results depend on."""
+
 
 class Registry:
-    """Agents and checks of inputs by name, definitions by type. A name taken twice is an error, not a surprise."""
+    """Agents, checks of inputs and versions by name, definitions by type.
+
+    A name taken twice is an error, not a surprise.
+    """
 
     def __init__(self) -> None:
         self._agents: dict[str, Agent] = {}
         self._definitions: dict[str, Definition] = {}
         self._input_checks: dict[str, InputCheck] = {}
+        self._versions: dict[str, Version] = {}
 
     def agent(self, name: str) -> Callable[[AgentType], AgentType]:
         """Class decorator: makes one instance the agent called `name`."""
@@ -44,6 +53,17 @@ class Registry:
 
         return register
 
+    def version(self, name: str) -> Callable[[Version], Version]:
+        """Function decorator: makes it what definitions name as `name` in `depends_on`."""
+
+        def register(version: Version) -> Version:
+            if name in self._versions:
+                raise DefinitionError(f"two versions are called '{name}'; give each a name of its own")
+            self._versions[name] = version
+            return version
+
+        return register
+
     def define(self, definition: Definition) -> Definition:
         """Adds a definition, to be stored as a new version where its content has changed."""
         if definition.type in self._definitions:
@@ -59,12 +79,19 @@ class Registry:
         """The check of inputs called `name`; None when no installed app has one."""
         return self._input_checks.get(name)
 
+    def find_version(self, name: str) -> Version | None:
+        """What says at which version `name` of a tenant stands; None when no installed app has it."""
+        return self._versions.get(name)
+
     @property
     def definitions(self) -> Mapping[str, Definition]:
         return self._definitions
 
     def check(self) -> None:
-        """Raises DefinitionError, naming the place, when a definition names an agent or a check that is not there."""
+        """Raises DefinitionError, naming the place, when a definition names what is not there.
+
+        And when the results of one are to be given again that has a step whose answers must not be.
+        """
         for definition in self._definitions.values():
             for name in definition.input_checks:
                 if name not in self._input_checks:
@@ -72,11 +99,24 @@ class Registry:
                         f"definition '{definition.type}': no check of inputs is called '{name}'; "
                         f"known are {sorted(self._input_checks)}"
                     )
+            for name in definition.depends_on:
+                if name not in self._versions:
+                    raise DefinitionError(
+                        f"definition '{definition.type}': depends_on names '{name}', which nothing is called; "
+                        f"known are {sorted(self._versions)}"
+                    )
             for spec in definition.steps:
                 if spec.agent not in self._agents:
                     raise DefinitionError(
                         f"definition '{definition.type}', step '{spec.key}': no agent is called '{spec.agent}'; "
                         f"known are {sorted(self._agents)}"
+                    )
+
+                allowed = caching_of(self._agents[spec.agent]).narrowed(spec.caching)
+                if definition.cache_ttl_seconds is not None and allowed is Caching.NONE:
+                    raise DefinitionError(
+                        f"definition '{definition.type}', step '{spec.key}': its answers must not be given again, so "
+                        "the definition can have no cache_ttl_seconds; declare `caching` on the agent if they may"
                     )
 
 

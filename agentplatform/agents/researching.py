@@ -15,6 +15,7 @@ from agentplatform.agents.asking import ask_for_text
 from agentplatform.agents.passages import cited_sources, passages_block
 from agentplatform.agents.registry import registry
 from agentplatform.json_schema import faults_of
+from agentplatform.llm.caching.policy import Caching
 
 FEWEST_QUESTIONS = 3
 MOST_QUESTIONS = 6
@@ -59,6 +60,8 @@ class PlanResearch:
 
     Raises ModelError, or StepError `no_plan`.
     """
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         headings = "\n".join(
@@ -113,6 +116,8 @@ class WriteReport:
     `report` is Markdown; `sections` are its `{"heading", "text", "sources": [number]}`; `sources` what the numbers
     stand for; `missing` the questions that the report says nothing about.
     """
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         questions: Sequence[str] = step.needs["plan"]["questions"]

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 from agentplatform.agents.agent import Degradation, StepContext, StepError
 from agentplatform.agents.asking import ask_for_text
 from agentplatform.agents.registry import registry
+from agentplatform.llm.caching.policy import Caching
 from agentplatform.retrieval.parts import text_parts
 
 MAX_PART_CHARACTERS = 12_000
@@ -69,6 +70,8 @@ def document_items(text: str) -> list[dict[str, Any]]:
 class SummarizePart:
     """Output: `{"number", "of", "summary"}`. A part that is the whole document is summed up as the input asks."""
 
+    caching = Caching.EXACT
+
     def run(self, step: StepContext) -> Any:
         item = step.item
         if item["of"] == 1:
@@ -89,6 +92,8 @@ class CombineSummaries:
 
     Reads the outputs of the fan-out `summarize`; an element that was skipped is None, and missing from the summary.
     """
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         partials = step.needs["summarize"]

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import orjson
 
-from agentplatform.agents.agent import Agent, StepContext, StepError
+from agentplatform.agents.agent import Agent, StepContext, StepError, caching_of
 from agentplatform.context_caching import ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
 from agentplatform.execution.running import RunningStep, RunningSteps
+from agentplatform.llm.caching.policy import CacheControl, CachePolicy
 from agentplatform.llm.errors import CallDeferred, ModelError
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import CallStore, StepIdentity, StepJournal
@@ -67,7 +68,8 @@ class ClaimedStep(LeasedStep):
     """An attempt that this process holds the lease of, with all that its agent needs.
 
     `tier` is its pinned tier, or AUTO; `max_tier` the highest that its tenant may use at the moment, and `restraint`
-    what its budgets ask of its calls.
+    what its budgets ask of its calls; `cache_control` is what its submission said of caches. `definition_id` is of the
+    version of its definition.
     """
 
     index: int | None
@@ -82,6 +84,8 @@ class ClaimedStep(LeasedStep):
     journal: tuple[Mapping[str, Any], ...]
     api_key_id: uuid.UUID | None = None
     restraint: Restraint = UNRESTRAINED
+    definition_id: int = 0
+    cache_control: CacheControl = CacheControl.UNSAID
 
     @property
     def key(self) -> str:
@@ -211,6 +215,7 @@ class Executor:
             tolerates_delay=step.definition.step(step.node).tolerates_delay,
             max_tier=step.max_tier,
             restraint=step.restraint,
+            cache_control=step.cache_control,
             on_text=partial(self._reports.text, step),
             on_restart=partial(self._reports.restart_text, step),
         )
@@ -239,6 +244,7 @@ class Executor:
             tier=None if step.tier == AUTO else Tier(step.tier),
             min_tier=step.definition.step(step.node).min_tier,
             use_case=f"{step.definition.type}.{step.node}",
+            cache=cache_policy_of(step, agent),
             input=step.input,
             needs=step.needs,
             item=step.item,
@@ -371,4 +377,12 @@ def identity_of(step: ClaimedStep) -> StepIdentity:
         task_type=step.definition.type,
         agent=step.agent,
         api_key_id=step.api_key_id,
+    )
+
+
+def cache_policy_of(step: ClaimedStep, agent: Agent) -> CachePolicy:
+    """How far this step's answers may serve again: as its agent allows, unless its definition is stricter."""
+    spec = step.definition.step(step.node)
+    return CachePolicy(
+        caching_of(agent).narrowed(spec.caching), spec.cache_ttl_seconds, str(step.definition_id)
     )

@@ -1,7 +1,8 @@
 """The one door to models. The order of its layers is written here and nowhere else.
 
 A layer is a Model around a Model: decomposition (take apart what no window takes), escalation (ask the next tier
-where an answer is not good enough), journal (replay what has been paid for), routing (choose the tier), governing (fit the call
+where an answer is not good enough), journal (replay what has been paid for), cache (give again what is kept, by the same
+words or the same meaning; wait for what another is buying), routing (choose the tier), governing (fit the call
 into its budgets), batching (leave to a batch what may wait), fallback (choose the provider: circuits, rates, what passes soon), metering (reserve
 for the call and write it down, price it, settle it), then the provider.
 """
@@ -13,6 +14,9 @@ from collections.abc import Callable
 
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.llm.batching import Batched, BatchLane
+from agentplatform.llm.caching.answers import AnswerStore
+from agentplatform.llm.caching.cached import Cached
+from agentplatform.llm.caching.likeness import Verifier
 from agentplatform.llm.catalogue import Catalogue, Target
 from agentplatform.llm.decomposition import Decomposed
 from agentplatform.llm.escalation import Escalated
@@ -32,7 +36,7 @@ class Gateway:
     """Hands out, for each attempt of a step, a model that is routed, journaled, tried again, metered and paid for.
 
     `catalogue` and `providers` are asked anew for each attempt, so that what an operator changes holds soon. Without a
-    `batch_lane` every call is made at once.
+    `batch_lane` every call is made at once, without `answers` none is kept.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class Gateway:
         gate: ProviderGate,
         score: Scorer,
         batch_lane: BatchLane | None = None,
+        answers: AnswerStore | None = None,
+        verifier: Callable[[], Verifier] | None = None,
         blips: RetryPolicy = BLIPS,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -51,6 +57,8 @@ class Gateway:
         self._gate = gate
         self._score = score
         self._batch_lane = batch_lane
+        self._answers = answers
+        self._verifier = verifier
         self._blips = blips
         self._jitter = jitter
 
@@ -61,7 +69,10 @@ class Gateway:
         if self._batch_lane is not None:
             called = Batched(called, self._batch_lane, journal)
         routed = Routed(Governed(called), self._catalogue(), self._score, self._count_tokens)
-        return Decomposed(Escalated(Journaled(routed, journal)))
+        if self._answers is None or self._verifier is None:
+            return Decomposed(Escalated(Journaled(routed, journal)))
+        cached = Cached(routed, self._answers, journal, self._verifier)
+        return Decomposed(Escalated(Journaled(cached, journal)))
 
     def _count_tokens(self, target: Target, request: ModelRequest, context: CallContext) -> int | None:
         return self._providers(target.provider).count_tokens(request, target.model_name, context)

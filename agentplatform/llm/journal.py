@@ -81,6 +81,8 @@ class Settlement:
     """How a call ended and what it cost. `status` is settled (answered) or failed; a failed one may have cost.
 
     `avoided_usd_micros` is what it would have cost more, made at once and with nothing of it in a provider's cache.
+    One that was not made, since its answer was kept, says where (`cache`) and how much of it that was (`served_tokens`),
+    and what has to be known to have it answered live as well (`check`). `keep` says how an answer is to be kept.
     """
 
     call: StartedCall
@@ -94,10 +96,20 @@ class Settlement:
     estimated: bool = False
     avoided_usd_micros: int = 0
     response: ModelResponse | None = None
+    served_tokens: int = 0
+    cache: Mapping[str, Any] | None = None
+    check: Mapping[str, Any] | None = None
+    keep: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A flat JSON object, as the database's functions take it."""
+        about_caching = {
+            name: value
+            for name in ("served_tokens", "cache", "check", "keep")
+            if (value := getattr(self, name))
+        }
         return {
+            **about_caching,
             **self.call.to_json(),
             **self.usage.to_json(),
             "status": self.status,
@@ -140,7 +152,7 @@ class StepJournal:
         self.tokens = 0
         self._store = store
         self._next_ordinal = 0
-        self._settled = {(entry["ordinal"], entry["request_hash"]): entry["response"] for entry in settled}
+        self._settled = {(entry["ordinal"], entry["request_hash"]): entry for entry in settled}
 
     def next_ordinal(self) -> int:
         """The ordinal of the step's next call: 0, 1, 2, …, the same on every attempt."""
@@ -151,7 +163,12 @@ class StepJournal:
     def replay(self, ordinal: int, request_hash: str) -> ModelResponse | None:
         """What an earlier attempt got for the same request at the same place; None if it never settled one."""
         stored = self._settled.get((ordinal, request_hash))
-        return ModelResponse.from_json(stored) if stored is not None else None
+        return ModelResponse.from_json(stored["response"]) if stored is not None else None
+
+    def batched(self, ordinal: int, request_hash: str) -> Mapping[str, Any] | None:
+        """The call that is replayed at this place, if it went with a batch: `call_id` and `cost_usd_micros`."""
+        stored = self._settled.get((ordinal, request_hash))
+        return stored if stored is not None and stored.get("lane") == "batch" else None
 
     def start(self, call: StartedCall) -> None:
         """Writes down that `call` is about to be made, and with it what is still to be settled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentplatform.llm.caching.cached import Cached
 from agentplatform.llm.journal import StepJournal
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.model import CallContext
@@ -15,15 +16,18 @@ class Journaled:
     It comes before routing: what a call was sent to is no part of what was asked.
     """
 
-    def __init__(self, inner: Routed, journal: StepJournal) -> None:
+    def __init__(self, inner: Routed | Cached, journal: StepJournal) -> None:
         self._inner = inner
         self._journal = journal
 
     def complete(self, request: ModelRequest, context: CallContext) -> ModelResponse:
         ordinal = self._journal.next_ordinal()
         request_hash = request.content_hash
+        place = CallPlace(self._journal.step.tenant_id, ordinal, request_hash)
         replayed = self._journal.replay(ordinal, request_hash)
         if replayed is not None:
+            batched = self._journal.batched(ordinal, request_hash)
+            if batched is not None and isinstance(self._inner, Cached):
+                self._inner.remember_batch(request, context, place, replayed, batched)
             return replayed
-        place = CallPlace(self._journal.step.tenant_id, ordinal, request_hash)
         return self._inner.complete(request, context, place)

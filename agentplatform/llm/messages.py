@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import orjson
 
+from agentplatform.llm.caching.policy import NOT_CACHED, CachePolicy
 from agentplatform.llm.tiers import Tier
 
 OVERHEAD_TOKENS = 500
@@ -32,6 +33,8 @@ class ModelRequest:
     An answer that is empty, refused or not of its schema is asked for once more on the next tier, unless `escalates`
     is false or the tier is pinned; `escalated_from` is the tier whose answer was not good enough.
     `asked` is what the user wants to know, where the messages hold much more: then its complexity is the request's.
+    `cache` says whether its answer may be kept and given again. One that may serve a question in other words needs
+    `asked`, and `depends_on`: all else that the answer depends on and that the other request must share.
     `prompt_cache_ttl` ("5m", "1h", or "" for none) is the gateway's to set, and no part of what is asked.
     """
 
@@ -48,6 +51,8 @@ class ModelRequest:
     use_case: str = ""
     escalated_from: Tier | None = None
     asked: str = field(default="", compare=False)
+    cache: CachePolicy = field(default=NOT_CACHED, compare=False)
+    depends_on: tuple[str, ...] | None = field(default=None, compare=False)
     escalates: bool = field(default=True, compare=False)
     prompt_cache_ttl: str = field(default="", compare=False)
 

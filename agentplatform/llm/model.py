@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentplatform.execution.deadlines import Deadline
+from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.llm.catalogue import RateLimits
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.restraint import UNRESTRAINED, Restraint
@@ -30,7 +31,7 @@ class CallContext:
 
     `deadline` is its attempt's, `workflow_deadline` its workflow's; `tolerates_delay` says that the answer may come
     much later, to another attempt. `queue` is its step's; `max_tier` the highest tier that its tenant may use at the
-    moment, and `restraint` what budgets ask of it. `model` is what the provider calls the model, set for each call; `sent_at` when that was sent, in seconds of
+    moment, and `restraint` what budgets ask of it; `cache_control` is what its submission said of caches. `model` is what the provider calls the model, set for each call; `sent_at` when that was sent, in seconds of
     the monotonic clock; and `rates` what the provider said of its rates in its answer.
     `interrupt` calls what `on_interrupt` was given, from another thread: the provider closes its socket.
     """
@@ -42,6 +43,7 @@ class CallContext:
     tolerates_delay: bool = False
     max_tier: Tier | None = None
     restraint: Restraint = UNRESTRAINED
+    cache_control: CacheControl = CacheControl.UNSAID
     sent_at: float | None = None
     rates: RateReport | None = None
     degradations: list[Mapping[str, str]] = field(default_factory=list)

@@ -12,6 +12,7 @@ from typing import Any, Self
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from agentplatform.llm.caching.policy import DEFAULT_TTL_SECONDS, Caching
 from agentplatform.llm.tiers import Tier
 
 _KEY = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
@@ -55,6 +56,7 @@ class StepSpec:
     `tolerates_delay` says that in the batch queue its model calls may be answered hours later, at half the price.
     `max_input_tokens` and `max_output_tokens` are the most that its model calls take in one attempt, all together;
     both 0 for a step that calls no model. They make the worst case that a dry run shows.
+    `caching` is stricter than what the agent declares of its answers; they serve for `cache_ttl_seconds`.
     """
 
     key: str
@@ -72,6 +74,8 @@ class StepSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     input_fields: tuple[str, ...] | None = None
     tolerates_delay: bool = False
+    caching: Caching | None = None
+    cache_ttl_seconds: int = DEFAULT_TTL_SECONDS
 
     def input_of(self, workflow_input: Mapping[str, Any]) -> Mapping[str, Any]:
         """What this step gets of the workflow's input."""
@@ -91,6 +95,9 @@ class Definition:
     """The template of a workflow: what it takes (`input_schema`), its steps, and which step is the result.
 
     `input_checks` names registered checks of what a JSON Schema cannot say of an input.
+    With `cache_ttl_seconds` the result of a run is given again for so long to the same input, `volatile_fields` of it
+    left out, while all that it `depends_on` (names of registered versions, such as "knowledge") is as it was.
+    One that `is_internal` is started by the platform alone; tenants see neither it nor its runs, but what they cost.
     """
 
     type: str
@@ -102,6 +109,10 @@ class Definition:
     examples: tuple[Mapping[str, Any], ...] = ()
     allow_partial: bool = False
     input_checks: tuple[str, ...] = ()
+    cache_ttl_seconds: int | None = None
+    volatile_fields: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    is_internal: bool = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -124,11 +135,12 @@ class Definition:
         it, and with it their version, stays.
         """
         data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        if not self.input_checks:
-            del data["input_checks"]
+        for name in ("input_checks", "cache_ttl_seconds", "volatile_fields", "depends_on", "is_internal"):
+            if not data[name]:
+                del data[name]
         for spec in data["steps"]:
-            for name, unused in (("input_fields", None), ("min_tier", None), ("tolerates_delay", False)):
-                if spec[name] is unused:
+            for name, unused in _UNUSED.items():
+                if spec[name] == unused:
                     del spec[name]
         return data
 
@@ -136,7 +148,10 @@ class Definition:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The definition that `to_json` wrote; raises DefinitionError where it is not a legal one."""
         steps = tuple(_step_from_json(spec) for spec in data["steps"])
-        lists = {name: tuple(data.get(name, ())) for name in ("examples", "input_checks")}
+        lists = {
+            name: tuple(data.get(name, ()))
+            for name in ("examples", "input_checks", "volatile_fields", "depends_on")
+        }
         return cls(**{**data, **lists, "steps": steps})
 
     @property
@@ -144,6 +159,16 @@ class Definition:
         """SHA-256 over the canonical JSON: a change of content is a new version."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_UNUSED = {
+    "input_fields": None,
+    "min_tier": None,
+    "tolerates_delay": False,
+    "caching": None,
+    "cache_ttl_seconds": DEFAULT_TTL_SECONDS,
+}
+"""What is left out of a step's JSON: fields that came later, where they are not used."""
 
 
 def _step_from_json(data: Mapping[str, Any]) -> StepSpec:
@@ -155,6 +180,7 @@ def _step_from_json(data: Mapping[str, Any]) -> StepSpec:
             "tier": Tier(data["tier"]) if data["tier"] else None,
             "min_tier": Tier(data["min_tier"]) if data.get("min_tier") else None,
             "input_fields": None if fields is None else tuple(fields),
+            "caching": Caching(data["caching"]) if data.get("caching") else None,
         }
     )
 
@@ -178,6 +204,10 @@ def _check(definition: Definition) -> None:
                 f"{where}, step '{spec.key}': for_each reads '{spec.for_each}', itself one output per element; "
                 "collect it in a step of its own first"
             )
+    if definition.cache_ttl_seconds is not None and definition.cache_ttl_seconds < 1:
+        raise DefinitionError(
+            f"{where}: cache_ttl_seconds must be at least 1, not {definition.cache_ttl_seconds}"
+        )
     if definition.result not in keys:
         raise DefinitionError(f"{where}: result '{definition.result}' is not one of its steps {keys}")
     _check_acyclic(where, definition.steps)
@@ -203,7 +233,7 @@ def _check_step(where: str, spec: StepSpec, keys: Sequence[str]) -> None:
         raise DefinitionError(f"{place}: for_each must name a list, such as 'input.items' or 'plan.queries'")
     if spec.on_failure not in ("fail", "skip"):
         raise DefinitionError(f"{place}: on_failure is 'fail' or 'skip', not '{spec.on_failure}'")
-    for name in ("max_attempts", "timeout_seconds", "estimated_tokens"):
+    for name in ("max_attempts", "timeout_seconds", "estimated_tokens", "cache_ttl_seconds"):
         value = getattr(spec, name)
         if value is not None and value < 1:
             raise DefinitionError(f"{place}: {name} must be at least 1, not {value}")

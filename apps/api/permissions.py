@@ -33,3 +33,10 @@ class HasOperatorScope(BasePermission):
                 403, "operator_key_needed", "This is a tenant's key; only an operator's may do that."
             )
         return True
+
+
+class HasAnyScope(BasePermission):
+    """A key of a tenant or of an operator: the view shows each what is theirs."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.auth is not None

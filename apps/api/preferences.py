@@ -1,10 +1,12 @@
-"""The Prefer header (RFC 7240), as far as it is understood: `wait`."""
+"""What a client prefers: the headers Prefer (RFC 7240, `wait`) and Cache-Control (RFC 9111), as far as understood."""
 
 from __future__ import annotations
 
 import re
 
 from rest_framework.request import Request
+
+from agentplatform.llm.caching.policy import CacheControl
 
 MAX_WAIT_SECONDS = 60
 _MAX_CHARACTERS = 1_000
@@ -31,3 +33,15 @@ def preferred_wait_seconds(header: str) -> int | None:
             seconds = min(int(found[2]), MAX_WAIT_SECONDS) if found is not None else 0
             return seconds or None
     return None
+
+
+def cache_control(request: Request) -> CacheControl:
+    """What the client says of caches: the strictest of what is understood of its Cache-Control.
+
+    `max-age=0` asks for the same as `no-cache`.
+    """
+    header = request.headers.get("Cache-Control", "")[:_MAX_CHARACTERS].lower()
+    directives = {directive.strip() for directive in header.split(",")}
+    if "no-store" in directives:
+        return CacheControl.NO_STORE
+    return CacheControl.NO_CACHE if directives & {"no-cache", "max-age=0"} else CacheControl.UNSAID

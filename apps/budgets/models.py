@@ -12,6 +12,7 @@ __all__ = [
     "BudgetHold",
     "BudgetOverride",
     "BudgetWindow",
+    "HourlyAnswers",
     "HourlySpend",
     "LedgerEntry",
     "Period",
@@ -160,3 +161,33 @@ class HourlySpend(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}h {self.tenant_id} {self.cost_usd_micros} µ$"
+
+
+class HourlyAnswers(models.Model):
+    """By the hour (UTC), how many answers were bought and how many came from each layer of the cache.
+
+    A table of its own beside HourlySpend: a layer in that one's key would have broken those who add up by the old key.
+    """
+
+    hour = models.DateTimeField()
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    task_type = models.CharField(max_length=64)
+    cache_layer = models.CharField(
+        max_length=16, help_text="As in the ledger; empty for those that were bought."
+    )
+    answers = models.BigIntegerField(
+        help_text="Calls that were answered; a run's result given again counts once."
+    )
+    served_tokens = models.BigIntegerField(help_text="Of answers that were not bought.")
+    avoided_usd_micros = models.BigIntegerField(help_text="Of answers that were not bought.")
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "hour"], name="budgets_answers_tenant")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hour", "tenant", "task_type", "cache_layer"], name="budgets_answers_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.tenant_id} {self.answers} {self.cache_layer or 'bought'}"

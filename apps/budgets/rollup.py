@@ -30,9 +30,26 @@ _ROLL_UP = """
     WHERE (h.calls, h.cost_usd_micros) IS DISTINCT FROM (excluded.calls, excluded.cost_usd_micros)
 """
 
+# Begins where its own rows end: a version that knew nothing of them may have added up spend meanwhile.
+_COUNT_ANSWERS = """
+    INSERT INTO budgets_hourlyanswers AS h (
+        hour, tenant_id, task_type, cache_layer, answers, served_tokens, avoided_usd_micros)
+    SELECT date_trunc('hour', created_at, 'UTC'), tenant_id, task_type, cache_layer, count(DISTINCT call_id),
+           sum(served_tokens), coalesce(sum(avoided_usd_micros) FILTER (WHERE kind = 'cache_hit'), 0)
+    FROM budgets_ledgerentry
+    WHERE kind IN ('call', 'batch', 'cache_hit') AND outcome = 'settled'
+      AND created_at >= least(date_trunc('hour', now(), 'UTC') - interval '1 hour',
+        coalesce((SELECT max(hour) - interval '1 hour' FROM budgets_hourlyanswers), '-infinity'))
+    GROUP BY 1, 2, 3, 4
+    ON CONFLICT (hour, tenant_id, task_type, cache_layer) DO UPDATE
+    SET answers = excluded.answers, served_tokens = excluded.served_tokens,
+        avoided_usd_micros = excluded.avoided_usd_micros
+    WHERE h.answers <> excluded.answers
+"""
+
 
 def spend_rollup() -> int:
-    """Adds up the ledger of the last two hours anew, late entries included; returns how many rows that changed.
+    """Adds up the ledger of the last two hours anew, late entries included; returns how many rows of spend that changed.
 
     While another process does it nothing is done.
     """
@@ -42,6 +59,8 @@ def spend_rollup() -> int:
             if not cursor.fetchone()[0]:
                 return 0
             cursor.execute(_ROLL_UP)
-            return int(cursor.rowcount)
+            changed = int(cursor.rowcount)
+            cursor.execute(_COUNT_ANSWERS)
+            return changed
     finally:
         release_connection()

@@ -104,6 +104,11 @@ class CacheScope(models.Model):
     switched_off_because = models.CharField(
         max_length=300, blank=True, default="", db_default="", editable=False
     )
+    observed_since = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="What was checked before it was switched on again counts no more.",
+    )
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -157,6 +162,7 @@ class CacheCheck(models.Model):
     served = models.JSONField(null=True, help_text="The cached answer; forgotten once it is decided.")
     check_workflow_id = models.UUIDField(null=True, help_text="The run that answers it live.")
     created_at = models.DateTimeField(db_default=Now())
+    asked_at = models.DateTimeField(null=True)
     decided_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -170,6 +176,16 @@ class CacheCheck(models.Model):
                 fields=["created_at"],
                 condition=models.Q(status__in=["pending", "asked"]),
                 name="gateway_cachecheck_open",
+            ),
+            models.Index(
+                fields=["asked_at"],
+                condition=models.Q(asked_at__isnull=False),
+                name="gateway_cachecheck_asked",
+            ),
+            models.Index(
+                fields=["workflow_id"],
+                condition=models.Q(source="feedback"),
+                name="gateway_cachecheck_complaint",
             ),
         ]
 

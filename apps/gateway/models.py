@@ -1,6 +1,7 @@
 """The call journal."""
 
 from django.db import models
+from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
 from apps.gateway.batch_models import BatchRequest, ProviderBatch
@@ -103,6 +104,12 @@ class Call(models.Model):
                 fields=["-id"], condition=~models.Q(escalated_from=""), name="gateway_call_escalated"
             ),
             models.Index(fields=["-id"], condition=~models.Q(lane="live"), name="gateway_call_later"),
+            # Whom a run's answers were given to, when they turn out to be wrong.
+            models.Index(
+                KT("cache__source_workflow_id"),
+                condition=models.Q(cache__isnull=False),
+                name="gateway_call_cache_source",
+            ),
         ]
 
     def __str__(self) -> str:

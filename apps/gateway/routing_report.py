@@ -88,7 +88,8 @@ def routing_report(days: int) -> RoutingReport:
 
 def _grouped(since: datetime) -> Iterable[Mapping[str, Any]]:
     # The ids carry the time, so that the primary key's index narrows it down, and no other has to be kept.
-    calls = Call.objects.filter(pk__gte=first_id(since - CLOCK_SLACK), started_at__gte=since).order_by()
+    made = Call.objects.filter(pk__gte=first_id(since - CLOCK_SLACK), started_at__gte=since)
+    calls = made.filter(cache__isnull=True).order_by()  # what the cache answered was not routed
     grouped = calls.values("task_type", "tier", "provider", "agent", "escalated_from", "lane")
     return grouped.annotate(
         calls=Count("pk"),

@@ -22,6 +22,7 @@ from apps.budgets.spend_selectors import names_of, spend_by
 from apps.console.display import about_dollars
 from apps.console.pages import ConsoleAdmin
 from apps.console.spreadsheets import csv_response
+from apps.insights.cache_panels import period_panel
 from apps.insights.cost_panels import LEDGER, task_costs_table
 from apps.insights.panels import Column, Form, Panel
 from apps.tenants.models import Tenant
@@ -111,6 +112,7 @@ def _sources(request: HttpRequest, view: View) -> Iterator[tuple[str, Callable[[
     for dimension in DIMENSIONS:
         if not known.get(dimension):
             yield dimension, partial(_panel, view, dimension)
+    yield "cache", partial(period_panel, view.since, timezone.now(), **view.filters)
     if request.user.has_perm("workflows.view_workflow") and not view.task_type:
         yield "task_costs", partial(_task_costs, view)
 

@@ -14,6 +14,7 @@ from apps.budgets.selectors import current_windows
 from apps.console.display import about_dollars
 from apps.console.tables import Table
 from apps.database import OUTAGE_ERRORS
+from apps.insights.cache_panels import cache_sources
 from apps.insights.charts import Chart, month_chart, today_chart
 from apps.insights.cost_panels import LEDGER, SHOWN_ROWS, cost_sources
 from apps.insights.costs import costs
@@ -43,7 +44,7 @@ class Shown:
 
 def sources() -> dict[str, Source]:
     """All tables by key, in the order of the page."""
-    return {source.key: source for source in (*cost_sources(), *state_sources())}
+    return {source.key: source for source in (*cost_sources(), *cache_sources(), *state_sources())}
 
 
 def may_see(request: HttpRequest, source: Source) -> bool:

@@ -38,6 +38,8 @@ KINDS = {
     "closed": "success",
     "half_open": "warning",
     "open": "danger",
+    "on": "success",
+    "switched itself off": "danger",
     "info": "info",
     "warning": "warning",
     "critical": "danger",

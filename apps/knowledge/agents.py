@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from agentplatform.agents.agent import StepContext
 from agentplatform.agents.registry import registry
+from agentplatform.llm.caching.policy import Caching
 from apps.knowledge.retrieval import retrieve
+from apps.knowledge.selectors import knowledge_version
+
+
+@registry.version("knowledge")
+def knowledge(tenant_id: uuid.UUID) -> str:
+    """Grows with every change of the tenant's documents."""
+    return str(knowledge_version(tenant_id))
 
 
 @registry.agent("retrieve_passages")
@@ -15,6 +24,8 @@ class RetrievePassages:
 
     Option `limit`, default 8.
     """
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         found = retrieve(
@@ -34,5 +45,6 @@ class RetrievePassages:
                 }
                 for passage in found.passages
             ],
-            "knowledge_version": found.knowledge_version,
+            # An answer from less than there is must not serve others.
+            "knowledge_version": None if found.degradations else found.knowledge_version,
         }

@@ -9,6 +9,7 @@ from typing import Any
 from agentplatform.agents.agent import StepContext, StepError
 from agentplatform.agents.registry import registry
 from agentplatform.agents.researching import take_notes
+from agentplatform.llm.caching.policy import Caching
 from apps.knowledge.agents import RetrievePassages
 
 
@@ -18,6 +19,8 @@ class SurveyKnowledge:
 
     Raises StepError `nothing_found` when it has nothing, so that nothing is spent on it.
     """
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         passages = _passages(step, step.input["topic"])
@@ -32,6 +35,8 @@ class SurveyKnowledge:
 @registry.agent("take_notes")
 class TakeNotes:
     """Output: `{"question", "notes", "sources"}` on its element, a question. Option `limit`, default 6."""
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         return take_notes(step, step.item, _passages(step, step.item))

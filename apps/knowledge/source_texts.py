@@ -13,6 +13,7 @@ from agentplatform.agents.extracting import MAX_TEXT_CHARACTERS
 from agentplatform.agents.registry import registry
 from agentplatform.agents.summarizing import document_items
 from agentplatform.json_schema import Fault
+from agentplatform.llm.caching.policy import Caching
 from apps.database import release_connection
 from apps.knowledge.models import Document
 
@@ -53,6 +54,8 @@ class SplitText:
     The one step that holds the whole: those of the fan-out get their element alone.
     """
 
+    caching = Caching.EXACT
+
     def run(self, step: StepContext) -> Any:
         return {"parts": document_items(source_text(step))}
 
@@ -60,6 +63,8 @@ class SplitText:
 @registry.agent("read_text")
 class ReadText:
     """Output: `{"text"}`, as it is now: a document that is changed later does not change the run."""
+
+    caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
         text = source_text(step)

@@ -14,6 +14,7 @@ from agentplatform.agents.summarizing import (
     STYLES,
     summary_max_tokens,
 )
+from agentplatform.llm.caching.policy import DEFAULT_TTL_SECONDS
 from agentplatform.llm.tiers import Tier
 from agentplatform.workflows.definition import Definition, StepSpec
 from apps.knowledge import research, source_texts
@@ -67,6 +68,8 @@ answer_question = registry.define(
             ),
         ),
         result="answer",
+        cache_ttl_seconds=DEFAULT_TTL_SECONDS,
+        depends_on=("knowledge",),
         examples=({"question": "How do I rotate an API key?"},),
     )
 )
@@ -124,6 +127,8 @@ summarize_document = registry.define(
             ),
         ),
         result="combine",
+        cache_ttl_seconds=DEFAULT_TTL_SECONDS,
+        depends_on=("knowledge",),
         allow_partial=True,
         examples=(
             {"text": "The full text of a report, an article or a contract …", "max_words": 100},
@@ -176,6 +181,8 @@ extract_data = registry.define(
             ),
         ),
         result="extract",
+        cache_ttl_seconds=DEFAULT_TTL_SECONDS,
+        depends_on=("knowledge",),
         examples=(
             {
                 "text": "Invoice number: A-1042. Due date: 2026-12-01. Total: 129.50 EUR.",
@@ -243,6 +250,8 @@ research_report = registry.define(
             ),
         ),
         result="report",
+        cache_ttl_seconds=DEFAULT_TTL_SECONDS,
+        depends_on=("knowledge",),
         allow_partial=True,
         examples=({"topic": "How work is kept safe when a process, a server or a provider fails"},),
     )

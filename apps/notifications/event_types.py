@@ -7,6 +7,7 @@ ENDPOINT_DISABLED = "webhook.endpoint_disabled"
 DEAD_LETTER_GROUP_OPENED = "dead_letter.group_opened"
 COST_DIGEST = "cost.digest"
 LEDGER_MISMATCH = "ledger.mismatch"
+CACHE_SWITCHED_OFF = "cache.switched_off"
 PING = "ping"
 """Sent to one endpoint when somebody tests it; nobody subscribes to it."""
 
@@ -19,6 +20,7 @@ EVENT_TYPES: dict[str, str] = {
     "budget.velocity": "Money is spent at a pace that implies an overage.",
     COST_DIGEST: "What a day has cost, each morning.",
     LEDGER_MISMATCH: "What is counted is not what the ledger says; told to operators.",
+    CACHE_SWITCHED_OFF: "Answers by meaning were wrong too often in a use case, and are not given there any more.",
     DEAD_LETTER_GROUP_OPENED: "Steps give up in a way that is new, or that comes again.",
     ENDPOINT_DISABLED: "An endpoint has failed for so long that nothing is sent to it any more.",
 }

@@ -23,6 +23,9 @@ READABLE: dict[str, frozenset[str]] = {
             "providerrate",
             "modelprice",
             "circuittrip",
+            "cacheentry",
+            "cachescope",
+            "cachecheck",
         }
     ),
     "knowledge": frozenset({"knowledgebase", "document"}),
@@ -74,6 +77,9 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "delete_providerrate",
             "operate_circuittrip",
             "cancel_providerbatch",
+            "add_cachescope",
+            "change_cachescope",
+            "purge_cacheentry",
         }
     ),
     "notifications": frozenset(

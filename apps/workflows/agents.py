@@ -1,5 +1,6 @@
 """The built-in agents; importing them registers them."""
 
 from agentplatform.agents import answering, extracting, researching, summarizing
+from apps.workflows import cache_checks
 
-__all__ = ["answering", "extracting", "researching", "summarizing"]
+__all__ = ["answering", "cache_checks", "extracting", "researching", "summarizing"]

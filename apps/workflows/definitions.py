@@ -85,6 +85,7 @@ def _store(definition: Definition) -> None:
             type=definition.type,
             version=latest + 1,
             title=definition.title,
+            is_internal=definition.is_internal,
             content=definition.to_json(),
             content_hash=definition.content_hash,
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
+from agentplatform.agents.registry import registry
 from apps.notifications.event_types import DEAD_LETTER_GROUP_OPENED
 from apps.notifications.models import Audience, Severity
 from apps.notifications.services import notify
@@ -34,7 +35,9 @@ def operators_tell(fingerprint: str, letters: int, sample: uuid.UUID) -> None:
 
 def tenants_tell(letter_ids: Sequence[uuid.UUID]) -> None:
     """Tells the tenants of these letters, each of a kind of failure once a day."""
-    letters = DeadLetter.objects.filter(pk__in=letter_ids).order_by("tenant_id", "fingerprint", "pk")
+    internal = [one.type for one in registry.definitions.values() if one.is_internal]
+    letters = DeadLetter.objects.filter(pk__in=letter_ids).exclude(type__in=internal)
+    letters = letters.order_by("tenant_id", "fingerprint", "pk")
     today = timezone.now().date()
     for letter in letters.distinct("tenant_id", "fingerprint"):
         notify(

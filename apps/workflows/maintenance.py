@@ -6,15 +6,19 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
+from apps.gateway.cache_services import answers_expire
 from apps.notifications.services import notifications_purge
 from apps.workflows.models import Heartbeat, IdempotencyKey
 from apps.workflows.services import IDEMPOTENCY_HOURS
 
 
 def purge_expired_records() -> dict[str, int]:
-    """Deletes idempotency keys past their 24 hours, heartbeats a day old and old notices; returns how many of each."""
+    """Deletes idempotency keys past their 24 hours, heartbeats a day old, old notices, and answers long expired.
+
+    Returns how many of each.
+    """
     keys, _ = IdempotencyKey.objects.filter(
         created_at__lt=Now() - timedelta(hours=IDEMPOTENCY_HOURS)
     ).delete()
     beats, _ = Heartbeat.objects.filter(beat_at__lt=Now() - timedelta(days=1)).delete()
-    return {"idempotency_keys": keys, "heartbeats": beats, **notifications_purge()}
+    return {"idempotency_keys": keys, "heartbeats": beats, **notifications_purge(), **answers_expire()}

@@ -38,6 +38,9 @@ class WorkflowDefinition(models.Model):
     content = models.JSONField()
     content_hash = models.CharField(max_length=64)
     is_current = models.BooleanField(default=True)
+    is_internal = models.BooleanField(
+        default=False, db_default=False, help_text="Started by the platform alone, and not shown to tenants."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

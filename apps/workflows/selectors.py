@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
+from agentplatform.llm.messages import ModelResponse
 from agentplatform.workflows.coordinator import WorkflowState
 from agentplatform.workflows.definition import Definition
 from agentplatform.workflows.queueing import Backlog, LaneFacts, LendableWorker, backlog_of
@@ -91,13 +92,19 @@ _STEP_INPUT = "SELECT workflows_step_input(input, definition_id, %s) FROM workfl
 
 
 def current_definitions() -> QuerySet[WorkflowDefinition]:
-    """The current version of every type."""
-    return WorkflowDefinition.objects.filter(is_current=True).order_by("type")
+    """The current version of every type that tenants may submit."""
+    return WorkflowDefinition.objects.filter(is_current=True, is_internal=False).order_by("type")
+
+
+def internal_definition(type_: str) -> WorkflowDefinition:
+    """The current version of a type that the platform starts itself."""
+    return WorkflowDefinition.objects.get(type=type_, is_current=True, is_internal=True)
 
 
 def workflows_of(tenant: Tenant) -> QuerySet[Workflow]:
-    """The tenant's runs, newest first."""
-    return Workflow.objects.of(tenant).select_related("definition").order_by("-id")
+    """The tenant's runs, newest first, without those that the platform has started."""
+    runs = Workflow.objects.of(tenant).filter(definition__is_internal=False)
+    return runs.select_related("definition").order_by("-id")
 
 
 def steps_of(workflow: Workflow) -> QuerySet[Step]:
@@ -134,20 +141,40 @@ def calls_of(workflow: Workflow) -> QuerySet[Call]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What answered a step's latest call. `escalated_from` is the tier whose answer was not good enough, or ""."""
+    """What answered a step's latest call. `escalated_from` is the tier whose answer was not good enough, or "".
+
+    `cache` says where the answer was kept, if it was not bought.
+    """
 
     tier: str
     provider: str
     model: str
     escalated_from: str
+    cache: Mapping[str, Any] | None
 
 
 def served_of(workflow: Workflow) -> dict[uuid.UUID, Served]:
     """By step, for those that a model has answered; one query, which reads no answers."""
     calls = Call.objects.filter(workflow_id=workflow.pk, status=Call.Status.SETTLED)
     latest = calls.order_by("step_id", "-ordinal", "-settled_at").distinct("step_id")
-    rows = latest.values_list("step_id", "tier", "provider", "model", "escalated_from")
-    return {step_id: Served(*told) for step_id, *told in rows}
+    names = ("tier", "provider", "model", "escalated_from", "cache")
+    return {
+        row["step_id"]: Served(**{name: row[name] for name in names})
+        for row in latest.values("step_id", *names)
+    }
+
+
+def kept_words(workflow: Workflow) -> tuple[str, str]:
+    """Of a run that was given a kept result: the key of the step that made it, and what a model said there last.
+
+    "" where none did, or its call is no longer there.
+    """
+    assert workflow.cache is not None
+    source, key = workflow.cache["source_workflow_id"], definition_by_id(workflow.definition_id).result
+    steps = Step.objects.filter(workflow_id=source, node=key)
+    calls = Call.objects.filter(step_id__in=steps.values("pk"), status=Call.Status.SETTLED)
+    response = calls.order_by("-ordinal").values_list("response", flat=True).first()
+    return key, "" if response is None else ModelResponse.from_json(response).text
 
 
 LIVE_SECONDS = 20

@@ -10,11 +10,16 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from agentplatform.agents.registry import registry
 from agentplatform.identifiers import uuid7
+from agentplatform.llm.caching.keys import result_key
+from agentplatform.llm.caching.normalising import without_fields
+from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.tiers import AUTO
 from agentplatform.workflows import coordinator
@@ -30,6 +35,8 @@ from agentplatform.workflows.definition import Definition, StepSpec
 from apps.database import call_function, to_jsonb
 from apps.gateway.selectors import catalogue
 from apps.tenants.models import ApiKey, Tenant
+from apps.tenants.selectors import max_model_tier
+from apps.workflows.complaints import feedback_counts
 from apps.workflows.encoding import decision_to_json
 from apps.workflows.models import Feedback, QueueConfig, Workflow, WorkflowDefinition
 from apps.workflows.selectors import definition_by_id, queue_config, run_state
@@ -65,6 +72,7 @@ class Submission:
     deadline_seconds: int
     max_cost_usd_micros: int | None = None
     metadata: Mapping[str, Any] | None = None
+    cache_control: CacheControl = CacheControl.UNSAID
 
     @property
     def body_hash(self) -> str:
@@ -82,10 +90,14 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class StartedWorkflow:
-    """A run that was accepted; `is_new` is False for a repeated submission."""
+    """A run that was accepted; `is_new` is False for a repeated submission.
+
+    `is_answered` says that it has ended already, with a result that was kept.
+    """
 
     id: uuid.UUID
     is_new: bool
+    is_answered: bool = False
 
 
 def workflow_start(
@@ -96,6 +108,8 @@ def workflow_start(
     idempotency_key: str | None = None,
 ) -> StartedWorkflow:
     """Stores a run with its first steps, in one round trip and one transaction.
+
+    Where all that it would run has been answered before, it ends there and then with that result.
 
     With an idempotency key that was used within 24 hours the first run is returned; raises
     IdempotencyConflict when that was for another body.
@@ -112,6 +126,7 @@ def workflow_start(
         "metadata": submission.metadata or {},
         "max_cost_usd_micros": submission.max_cost_usd_micros,
         "deadline_seconds": submission.deadline_seconds,
+        **_about_caching(tenant, submission, definition),
     }
     arguments = [
         to_jsonb(document),
@@ -120,16 +135,38 @@ def workflow_start(
         submission.body_hash if idempotency_key is not None else "",
         IDEMPOTENCY_HOURS,
     ]
-    ((workflow_id, is_new, is_same),) = call_function(
-        "workflows_start", arguments, ["jsonb", "jsonb", "text", "text", "int"]
+    ((workflow_id, is_new, is_same, is_answered),) = call_function(
+        "workflows_submit", arguments, ["jsonb", "jsonb", "text", "text", "int"]
     )
     if not is_same:
         raise IdempotencyConflict(
             "this Idempotency-Key was used for another submission within 24 hours; use a new key"
         )
-    if is_new:
+    if is_new and not is_answered:
         wake.dispatcher()
-    return StartedWorkflow(workflow_id, is_new)
+    return StartedWorkflow(workflow_id, is_new, is_answered)
+
+
+def _about_caching(tenant: Tenant, submission: Submission, definition: Definition) -> dict[str, Any]:
+    """Under which key the run's result may be kept, and whether one that is there may be given in its place."""
+    told: dict[str, Any] = {"type": definition.type, "cache_control": submission.cache_control}
+    ttl_seconds = definition.cache_ttl_seconds
+    if ttl_seconds is None or "exact" not in settings.CACHE_LAYERS or not submission.cache_control.may_keep:
+        return told
+    versions = [(name, registry.find_version(name)) for name in definition.depends_on]
+    key = result_key(
+        tenant_id=tenant.pk,
+        version=str(submission.definition.pk),
+        workflow_input=without_fields(submission.input, definition.volatile_fields),
+        depends_on=[f"{name}:{version(tenant.pk) if version else ''}" for name, version in versions],
+        max_tier=max_model_tier(tenant.pk),
+    )
+    return told | {
+        "cache_key": key,
+        "cache_seconds": ttl_seconds,
+        "may_be_kept": True,
+        "may_be_served": submission.cache_control.may_serve,
+    }
 
 
 def workflow_cancel(workflow_id: uuid.UUID) -> None:
@@ -165,14 +202,16 @@ def feedback_give(
 ) -> tuple[Feedback, bool]:
     """Stores what the tenant thinks of a run, in place of what it thought before; returns whether it is the first.
 
-    Raises NotFinished.
+    It counts for the answers by meaning in the run, too. Raises NotFinished.
     """
     if workflow.finished_at is None:
         raise NotFinished("give feedback once the workflow has ended")
     verdict = {"api_key": api_key, "rating": rating, "comment": comment, "updated_at": Now()}
-    feedback, is_first = Feedback.objects.update_or_create(
-        workflow=workflow, defaults=verdict, create_defaults={**verdict, "tenant_id": workflow.tenant_id}
-    )
+    with transaction.atomic():
+        feedback, is_first = Feedback.objects.update_or_create(
+            workflow=workflow, defaults=verdict, create_defaults={**verdict, "tenant_id": workflow.tenant_id}
+        )
+        feedback_counts(workflow, is_down=rating == Feedback.Rating.DOWN)
     feedback.refresh_from_db()
     return feedback, is_first
 

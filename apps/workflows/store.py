@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from agentplatform.execution.executor import ClaimedStep, FinishReply, LeasedStep, Outcome
+from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.llm.errors import BudgetShort
 from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
 from agentplatform.workflows.coordinator import Decision, apply, claimed
@@ -70,6 +71,8 @@ class DatabaseStepStore:
             max_tier=max_model_tier(tenant_id),
             restraint=restraint_of(tenant_id, api_key_id, definition.type),
             definition=definition,
+            definition_id=data["definition_id"],
+            cache_control=CacheControl(data["cache_control"]),
             revision=data["revision"],
             state=state_from_json(definition, data["state"]),
             input=spec.input_of(data["input"]),

@@ -7,6 +7,7 @@ from typing import Any
 
 from agentplatform.agents.registry import registry
 from agentplatform.json_schema import Fault, faults_of
+from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.classification import Unclassifiable, classify
 from agentplatform.workflows.definition import INPUT, Definition, FanOutError
@@ -36,6 +37,7 @@ def submission_make(
     deadline_seconds: int | None = None,
     max_cost_usd_micros: int | None = None,
     metadata: Mapping[str, Any] | None = None,
+    cache_control: CacheControl = CacheControl.UNSAID,
 ) -> Submission:
     """A submission by `tenant` of the current version of `type_`, or of the type that the input is for.
 
@@ -51,6 +53,7 @@ def submission_make(
         deadline_seconds=deadline_seconds or DEFAULT_DEADLINE_SECONDS[queue],
         max_cost_usd_micros=max_cost_usd_micros,
         metadata=metadata,
+        cache_control=cache_control,
     )
 
 

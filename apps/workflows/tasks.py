@@ -8,6 +8,7 @@ from typing import Any
 from celery import shared_task
 
 from apps.workflows.batching import batches_advance
+from apps.workflows.cache_checks import checks_advance
 from apps.workflows.dead_letters import dead_letters_file, dead_letters_sweep
 from apps.workflows.hints import FILE_LETTER_TASK, RUN_STEP_TASK
 from apps.workflows.maintenance import purge_expired_records
@@ -38,6 +39,12 @@ def sweep_dead_letters(**_: Any) -> None:
 def advance_batches(**_: Any) -> None:
     """Sends the batches that are due, asks after those at a provider, and settles what has come back."""
     batches_advance()
+
+
+@shared_task(name="maintenance.check_cached_answers", ignore_result=True)
+def check_cached_answers(**_: Any) -> None:
+    """Has hits by meaning answered live, in the background, and gives up checks that came to nothing."""
+    checks_advance()
 
 
 @shared_task(name="maintenance.reconcile", ignore_result=False)

@@ -16,9 +16,11 @@ from django.conf import settings
 from agentplatform.agents.registry import registry
 from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
+from agentplatform.llm.caching.verifying import PairVerifier
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.routing.complexity import Complexity, ComplexityScorer, RoutingInput
 from apps.context_cache import context_cache
+from apps.gateway.answers import shared_answers
 from apps.gateway.gate import shared_gate
 from apps.gateway.providers import load_sdk, provider
 from apps.gateway.selectors import catalogue
@@ -61,6 +63,8 @@ def gateway() -> Gateway:
         gate=shared_gate(),
         score=_score,
         batch_lane=DatabaseBatchLane(),
+        answers=shared_answers(),
+        verifier=PairVerifier.load,
     )
 
 

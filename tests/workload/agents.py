@@ -9,6 +9,7 @@ from typing import Any
 
 from agentplatform.agents.agent import StepContext, StepError
 from agentplatform.agents.registry import registry
+from agentplatform.llm.caching.policy import Caching
 
 
 @registry.agent("noop")
@@ -43,6 +44,39 @@ class Ask:
             prompt = f"Say something about call {number} of {step.step_id}."
             texts.append(step.complete(prompt, max_tokens=50).text)
         return {"texts": texts}
+
+
+@registry.agent("ask_by_meaning")
+class AskByMeaning:
+    """Asks `input.question`; its answer, which is `input.label`, may serve whoever asks the same in other words."""
+
+    caching = Caching.SEMANTIC
+
+    def run(self, step: StepContext) -> Any:
+        question = step.input["question"]
+        prompt = (
+            f"<question>{question}</question>\n<labels>{step.input['label']}</labels>\nReply with the label."
+        )
+        return step.complete(prompt, max_tokens=20, asked=question, depends_on=()).text
+
+
+@registry.agent("question")
+class Question:
+    """Asks a model `input.question`, as it is answered from version `input.version` of something.
+
+    With `input.fail_once`, its first attempt fails once it has the answer.
+    """
+
+    caching = Caching.SEMANTIC
+
+    def run(self, step: StepContext) -> Any:
+        question = step.input["question"]
+        version = step.input.get("version", 1)
+        prompt = f"Answer shortly, by version {version}.\n{question}"
+        response = step.complete(prompt, max_tokens=60, asked=question, depends_on=(f"version:{version}",))
+        if step.attempt == 1 and step.input.get("fail_once"):
+            raise StepError("made_to_fail", "This attempt fails on purpose.", transient=True)
+        return {"answer": response.text}
 
 
 @registry.agent("echo")

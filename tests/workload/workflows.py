@@ -20,7 +20,7 @@ def chain(type_: str, agent: str, length: int, tier: Tier = Tier.FAST) -> Defini
     )
     return Definition(
         type=type_,
-        title=f"{length} × {agent}",
+        title=f"A chain of {length}",
         description="A workload for measurements.",
         input_schema=ANY_OBJECT,
         steps=steps,
@@ -32,11 +32,26 @@ ten_noops = registry.define(chain("ten_noops", "noop", 10))
 one_noop = registry.define(chain("one_noop", "noop", 1))
 one_sleep = registry.define(chain("one_sleep", "sleep", 1))
 one_ask = registry.define(chain("one_ask", "ask", 1))
+one_ask_by_meaning = registry.define(chain("one_ask_by_meaning", "ask_by_meaning", 1))
 one_echo = registry.define(chain("one_echo", "echo", 1))
 two_echoes = registry.define(chain("two_echoes", "echo", 2))
 one_ask_for_nothing = registry.define(chain("one_ask_for_nothing", "ask_for_nothing", 1))
 one_deep_ask = registry.define(chain("one_deep_ask", "ask", 1, Tier.POWERFUL))
 three_asks = registry.define(chain("three_asks", "ask", 3))
+one_question = registry.define(chain("one_question", "question", 1))
+one_kept_question = registry.define(
+    Definition(
+        type="one_kept_question",
+        title="One call, its result kept",
+        description="A workload whose result is given again.",
+        input_schema=ANY_OBJECT,
+        steps=(StepSpec(key="ask", agent="question", tier=Tier.FAST),),
+        result="ask",
+        cache_ttl_seconds=600,
+        volatile_fields=("trace_id",),
+        depends_on=("knowledge",),
+    )
+)
 fan_out = registry.define(
     Definition(
         type="fan_out",

@@ -12,7 +12,8 @@ from rest_framework.views import APIView
 
 from apps.api.errors import CONTENT_TYPE, Problem
 from apps.api.openapi import problem
-from apps.api.v1.workflows import WorkflowSerializer, find_workflow
+from apps.api.v1.workflow_serializers import WorkflowSerializer
+from apps.api.v1.workflows import find_workflow
 from apps.workflows.services import (
     AlreadyFinished,
     NotPaused,

@@ -12,13 +12,14 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import APIException
 
+from agentplatform.llm.caching.serving import pieces
 from apps.api.authentication import authenticate
 from apps.api.errors import Problem, as_problem, problem_json, read_only
 from apps.api.event_hub import Subscription, hub
 from apps.api.threads import give_thread_back, in_thread
 from apps.database import OUTAGE_ERRORS
-from apps.workflows.models import Event
-from apps.workflows.selectors import EVENTS_LIMIT, ended_status, events_after, workflows_of
+from apps.workflows.models import Event, Workflow
+from apps.workflows.selectors import EVENTS_LIMIT, ended_status, events_after, kept_words, workflows_of
 
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 2_000
@@ -30,27 +31,32 @@ async def workflow_events(
 ) -> HttpResponse | StreamingHttpResponse:
     """`workflow.status` and `step.status` as they are committed, `token` as models speak, then `done`.
 
-    Last-Event-ID resumes after an event. Tokens have no id: they are gone once sent, and the result has them all.
+    Last-Event-ID resumes after an event. Tokens have no id: they are gone once sent, and the result has them all. A run
+    that was given a kept result begins with the words in which that was once said.
     """
     refused = read_only(request)
     if refused is not None:
         return refused
     try:
         last_event_id = _last_event_id(request)
-        await in_thread(_authorize, request, workflow_id)
+        workflow = await in_thread(_authorize, request, workflow_id)
     except (APIException, *OUTAGE_ERRORS) as error:
         return problem_json(as_problem(error))
     if request.method == "HEAD":
         return HttpResponse(content_type="text/event-stream")
-    response = StreamingHttpResponse(_stream(workflow_id, last_event_id), content_type="text/event-stream")
+    words = [] if last_event_id or workflow.cache is None else await in_thread(_words, workflow)
+    stream = _stream(workflow_id, last_event_id, words)
+    response = StreamingHttpResponse(stream, content_type="text/event-stream")
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-async def _stream(workflow_id: uuid.UUID, last_event_id: int) -> AsyncIterator[bytes]:
+async def _stream(workflow_id: uuid.UUID, last_event_id: int, words: Sequence[bytes]) -> AsyncIterator[bytes]:
     give_thread_back()
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
+    for delta in words:
+        yield b"event: token\ndata: %s\n\n" % delta
     subscription = Subscription(last_event_id=last_event_id)
     async with hub.subscribe(str(workflow_id), subscription):
         while True:
@@ -75,14 +81,22 @@ async def _stream(workflow_id: uuid.UUID, last_event_id: int) -> AsyncIterator[b
                 yield b": keep-alive\n\n"
 
 
-def _authorize(request: HttpRequest, workflow_id: uuid.UUID) -> None:
+def _authorize(request: HttpRequest, workflow_id: uuid.UUID) -> Workflow:
     principal = authenticate(request)
     if principal is None:
         raise Problem(401, "no_api_key", "Send an API key: Authorization: Bearer <key>.")
     if principal.tenant is None:
         raise Problem(403, "tenant_key_needed", "This is an operator's key; use a key of the tenant.")
-    if not workflows_of(principal.tenant).filter(pk=workflow_id).exists():
+    workflow = workflows_of(principal.tenant).only("cache", "definition").filter(pk=workflow_id).first()
+    if workflow is None:
         raise Problem(404, "not_found", "There is no such workflow, or it is another tenant's.")
+    return workflow
+
+
+def _words(workflow: Workflow) -> Sequence[bytes]:
+    """The words of a kept result, as tokens were told of them."""
+    key, text = kept_words(workflow)
+    return [orjson.dumps({"key": key, "text": piece}) for piece in pieces(text)]
 
 
 def _news(workflow_id: uuid.UUID, last_event_id: int) -> tuple[Sequence[Event], str | None]:

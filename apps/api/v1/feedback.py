@@ -14,7 +14,8 @@ from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, Problem
 from apps.api.openapi import problem
 from apps.api.serializers import StrictCharField, StrictSerializer
-from apps.api.v1.workflows import FeedbackSerializer, find_workflow
+from apps.api.v1.workflow_serializers import FeedbackSerializer
+from apps.api.v1.workflows import find_workflow
 from apps.workflows.models import Feedback
 from apps.workflows.services import NotFinished, feedback_give
 

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from apps.api.v1.budgets import BudgetView
+from apps.api.v1.cache import CachePurgeView, CacheView
 from apps.api.v1.circuits import CircuitOpenView, CircuitResetView, CircuitsView
 from apps.api.v1.control import WorkflowCancelView, WorkflowPauseView, WorkflowResumeView
 from apps.api.v1.dead_letters import (
@@ -48,6 +49,8 @@ urlpatterns = [
     path("usage/", UsageView.as_view(), name="usage"),
     path("usage/projection/", ProjectionsView.as_view(), name="usage-projection"),
     path("usage/tasks/", TaskCostsView.as_view(), name="usage-tasks"),
+    path("cache/", CacheView.as_view(), name="cache"),
+    path("cache/purge/", CachePurgeView.as_view(), name="cache-purge"),
     path("queues/", QueuesView.as_view(), name="queues"),
     path("routing/", RoutingView.as_view(), name="routing"),
     path("circuits/", CircuitsView.as_view(), name="circuits"),

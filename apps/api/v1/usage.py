@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -19,6 +16,7 @@ from rest_framework.views import APIView
 from apps.api.csv import CsvRenderer
 from apps.api.errors import Problem
 from apps.api.pagination import bad_parameter, text_parameter
+from apps.api.periods import DEFAULT_DAYS, PERIOD_PARAMETERS, iso, period_of
 from apps.api.v1.workflows import tenant_of
 from apps.budgets.spend_selectors import SpendLine, names_of, spend_by, total_of
 from apps.insights.selectors import tenant_projections
@@ -26,10 +24,7 @@ from apps.workflows.cost_selectors import task_costs
 
 DIMENSIONS = ("day", "hour", "task_type", "model", "tier", "agent", "provider", "api_key", "kind")
 MAX_DIMENSIONS = 3
-MAX_DAYS = 400
 MAX_ROWS = 10_000
-DEFAULT_DAYS = 30
-HOUR = timedelta(hours=1)
 FORMATS = ("json", "csv")
 
 _AMOUNTS = (
@@ -106,16 +101,7 @@ class UsageView(APIView):
     @extend_schema(
         operation_id="usage_read",
         parameters=[
-            OpenApiParameter(
-                "from",
-                OpenApiTypes.STR,
-                description=f"A day, or a full hour with its offset; {DEFAULT_DAYS} days before `to` without it.",
-            ),
-            OpenApiParameter(
-                "to",
-                OpenApiTypes.STR,
-                description="The same, not included; without it, what there is by now.",
-            ),
+            *PERIOD_PARAMETERS,
             OpenApiParameter(
                 "group_by",
                 OpenApiTypes.STR,
@@ -132,14 +118,14 @@ class UsageView(APIView):
         if request.query_params.get("format", FORMATS[0]) not in FORMATS:
             raise bad_parameter("format", f"must be one of: {', '.join(FORMATS)}")
         dimensions = _dimensions(request)
-        since, until = _period(request)
+        since, until = period_of(request)
         lines = spend_by(dimensions, since, until, limit=MAX_ROWS + 1, tenant=tenant_of(request).pk)
         if len(lines) > MAX_ROWS:
             detail = f"That is more than {MAX_ROWS:,} rows. Ask for a shorter period, or group by less."
             raise Problem(400, "too_many_rows", detail)
         document = {
-            "from": since.isoformat().replace("+00:00", "Z"),
-            "to": until.isoformat().replace("+00:00", "Z"),
+            "from": iso(since),
+            "to": iso(until),
             "group_by": dimensions,
             "totals": _amounts(total_of(lines)),
             "rows": _rows(dimensions, lines),
@@ -202,7 +188,7 @@ class TaskCostsView(APIView):
         responses=TaskCostSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        since, _ = _period(request)
+        since, _ = period_of(request)
         return Response(TaskCostSerializer(task_costs(since, tenant_of(request).pk), many=True).data)
 
 
@@ -225,7 +211,7 @@ def _shown(dimension: str, value: Any) -> Any:
         case "day":
             return value.date().isoformat()
         case "hour":
-            return value.isoformat().replace("+00:00", "Z")
+            return iso(value)
         case "api_key":
             return None if value is None else str(value)
     return value
@@ -242,35 +228,3 @@ def _dimensions(request: Request) -> list[str]:
         what = f"must be up to {MAX_DIMENSIONS} of: {', '.join(DIMENSIONS)}; separated by commas"
         raise bad_parameter("group_by", what)
     return asked
-
-
-def _period(request: Request) -> tuple[datetime, datetime]:
-    present = timezone.now().replace(minute=0, second=0, microsecond=0) + HOUR
-    until = _moment(request, "to", present)
-    since = _moment(request, "from", _midnight((until - timedelta(days=DEFAULT_DAYS)).date()))
-    if since >= until:
-        raise bad_parameter("from", "must be before 'to'")
-    if until - since > timedelta(days=MAX_DAYS):
-        raise bad_parameter("from", f"must be at most {MAX_DAYS} days before 'to'")
-    return since, until
-
-
-def _moment(request: Request, name: str, default: datetime) -> datetime:
-    text = text_parameter(request, name)
-    if text is None:
-        return default
-    try:
-        day = parse_date(text)
-        moment = _midnight(day) if day is not None else parse_datetime(text)
-        at = None if moment is None or moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        at = None
-    if at is None or at != at.replace(minute=0, second=0, microsecond=0):
-        raise bad_parameter(
-            name, "must be a day such as 2026-11-29, or a full hour such as 2026-11-29T14:00:00Z"
-        )
-    return at
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

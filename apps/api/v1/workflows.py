@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -17,25 +16,26 @@ from drf_spectacular.utils import (
     OpenApiResponse,
     PolymorphicProxySerializer,
     extend_schema,
-    extend_schema_field,
 )
-from rest_framework import serializers, status
+from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
+from agentplatform.llm.caching.policy import CacheControl
+from agentplatform.workflows.statuses import WorkflowStatus
 from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
 from apps.api.last_known import last_known
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
-from apps.api.preferences import MAX_WAIT_SECONDS, wait_seconds
+from apps.api.preferences import MAX_WAIT_SECONDS, cache_control, wait_seconds
 from apps.api.v1.submissions import AcceptedSerializer, PlanSerializer, SubmissionSerializer
+from apps.api.v1.workflow_serializers import WorkflowSerializer, WorkflowSummarySerializer
 from apps.api.waiting import WaitingResponse, WaitingView
 from apps.database import OUTAGE_ERRORS, drop_broken_connections, read_within
 from apps.tenants.models import Tenant
-from apps.workflows.models import Feedback, Workflow
-from apps.workflows.selectors import Served, served_of, steps_of, workflows_of
+from apps.workflows.models import Workflow
+from apps.workflows.selectors import workflows_of
 from apps.workflows.services import (
     IdempotencyConflict,
     StartedWorkflow,
@@ -44,130 +44,11 @@ from apps.workflows.services import (
     workflow_start,
 )
 from apps.workflows.submissions import InvalidSubmission, submission_make
-from apps.workflows.waits import WAIT_CODES, waits_of
 
 READ_SECONDS = 1.0
 """How long the database has for each read of a workflow."""
 
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
-
-
-class ServedSerializer(serializers.Serializer):
-    """What answered a step's latest call."""
-
-    tier = serializers.CharField()
-    model = serializers.CharField()
-    escalated_from = serializers.CharField(
-        allow_null=True, help_text="The tier whose answer was not good enough; null for a first answer."
-    )
-
-    def to_representation(self, instance: Served) -> dict[str, Any]:
-        return {
-            "tier": instance.tier,
-            "model": instance.model,
-            "escalated_from": instance.escalated_from or None,
-        }
-
-
-class DegradationSerializer(serializers.Serializer):
-    """Something that was not as asked for."""
-
-    code = serializers.CharField()
-    message = serializers.CharField()
-    step = serializers.CharField(required=False)
-    requested_model = serializers.CharField(required=False, help_text="Where another model has answered.")
-    served_model = serializers.CharField(required=False)
-
-    def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(instance)
-
-
-class StepSerializer(serializers.Serializer):
-    """A step of a run."""
-
-    key = serializers.CharField()
-    status = serializers.ChoiceField([status.value for status in StepStatus])
-    attempts = serializers.IntegerField(source="attempt")
-    agent = serializers.CharField()
-    tier = serializers.CharField(help_text="As its definition says; auto: chosen for each call.")
-    served_by = ServedSerializer(
-        allow_null=True, help_text="What answered its latest call; null where no model has."
-    )
-    waiting_for = serializers.ChoiceField(
-        WAIT_CODES, allow_null=True, source="wait.code", default=None, help_text="Why it has not begun."
-    )
-    waiting_since = serializers.DateTimeField(allow_null=True, source="wait.since", default=None)
-    waiting_until = serializers.DateTimeField(
-        allow_null=True, source="wait.until", default=None, help_text="null where that is not known."
-    )
-    waiting_reason = serializers.CharField(
-        allow_null=True, source="wait.reason", default=None, help_text="The same in words."
-    )
-
-
-class WorkflowSummarySerializer(serializers.Serializer):
-    """A run, in a list."""
-
-    id = serializers.UUIDField()
-    type = serializers.CharField(source="definition.type")
-    status = serializers.ChoiceField([status.value for status in WorkflowStatus])
-    priority = serializers.CharField(source="queue_id")
-    created_at = serializers.DateTimeField()
-    finished_at = serializers.DateTimeField(allow_null=True)
-    cost_usd_micros = serializers.IntegerField()
-    metadata = serializers.JSONField()
-
-
-class FeedbackSerializer(serializers.Serializer):
-    """What somebody thinks of a run's result."""
-
-    rating = serializers.ChoiceField(Feedback.Rating.values)
-    comment = serializers.CharField()
-    created_at = serializers.DateTimeField()
-    updated_at = serializers.DateTimeField()
-
-
-class WorkflowSerializer(WorkflowSummarySerializer):
-    """A run, whole."""
-
-    definition_version = serializers.IntegerField(source="definition.version")
-    deadline_at = serializers.DateTimeField()
-    result = serializers.JSONField(allow_null=True)
-    error = serializers.JSONField(allow_null=True)
-    coordination_seconds = serializers.FloatField()
-    degradations = DegradationSerializer(many=True)
-    stale = serializers.SerializerMethodField()
-    as_of = serializers.SerializerMethodField()
-    cache = serializers.SerializerMethodField()
-    feedback = serializers.SerializerMethodField()
-    steps = serializers.SerializerMethodField()
-
-    def get_stale(self, workflow: Workflow) -> bool:
-        """Whether this is how it was last seen, since the database does not answer in time."""
-        return False
-
-    @extend_schema_field({"type": "string", "format": "date-time", "nullable": True})
-    def get_as_of(self, workflow: Workflow) -> str | None:
-        """When it was last seen, if that is what is shown; else null."""
-        return None
-
-    def get_cache(self, workflow: Workflow) -> dict[str, Any] | None:
-        """Which cached answer was served in place of a run; null when none was."""
-        return None
-
-    @extend_schema_field(FeedbackSerializer(allow_null=True))
-    def get_feedback(self, workflow: Workflow) -> Any:
-        given = getattr(workflow, "feedback", None)
-        return None if given is None else FeedbackSerializer(given).data
-
-    @extend_schema_field(StepSerializer(many=True))
-    def get_steps(self, workflow: Workflow) -> Any:
-        steps: list[Any] = list(steps_of(workflow).defer("output", "options"))
-        waits, served = waits_of(workflow, steps), served_of(workflow)
-        for step in steps:
-            step.wait = waits.get(step.pk)
-            step.served_by = served.get(step.pk)
-        return StepSerializer(steps, many=True).data
 
 
 def tenant_of(request: Request) -> Tenant:
@@ -191,6 +72,14 @@ PREFER_WAIT = OpenApiParameter(
     OpenApiParameter.HEADER,
     description=f"`wait=N` (RFC 7240): the answer waits up to N seconds, at most {MAX_WAIT_SECONDS}, for the end of "
     "the workflow. The header `Preference-Applied` says for how long at most it did.",
+)
+
+
+CACHE_CONTROL = OpenApiParameter(
+    "Cache-Control",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="`no-cache`: no kept answer is given; what is bought may be kept. `no-store`: nor is anything kept.",
 )
 
 
@@ -219,12 +108,13 @@ class WorkflowsView(WaitingView):
                 description="Yours to choose. For 24 hours a repeat returns the first workflow.",
             ),
             PREFER_WAIT,
+            CACHE_CONTROL,
         ],
     )
     def post(self, request: Request) -> Response:
         serializer = SubmissionSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        submission = submission_of(tenant_of(request), serializer.validated_data)
+        submission = submission_of(tenant_of(request), serializer.validated_data, cache_control(request))
         if serializer.validated_data["dry_run"]:
             return Response(_plan(submission))
         try:
@@ -291,7 +181,9 @@ class WorkflowView(WaitingView):
         return super().finalize_response(*args, **kwargs)
 
 
-def submission_of(tenant: Tenant, data: dict[str, Any]) -> Submission:
+def submission_of(
+    tenant: Tenant, data: dict[str, Any], control: CacheControl = CacheControl.UNSAID
+) -> Submission:
     """The submission that validated data ask for in the tenant's name. Raises a 422 Problem."""
     max_cost_usd = data.get("max_cost_usd")
     try:
@@ -303,6 +195,7 @@ def submission_of(tenant: Tenant, data: dict[str, Any]) -> Submission:
             deadline_seconds=data.get("deadline_seconds"),
             max_cost_usd_micros=int(max_cost_usd * 1_000_000) if max_cost_usd is not None else None,
             metadata=data.get("metadata"),
+            cache_control=control,
         )
     except InvalidSubmission as error:
         raise Problem(

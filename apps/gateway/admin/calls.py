@@ -11,11 +11,23 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, FieldTextFilter
 from unfold.decorators import display
 
 from agentplatform.llm.tiers import Tier
-from apps.console.display import NOTHING, between, dollars, folded_json, json_block, link, status_label
+from apps.console.display import (
+    NOTHING,
+    between,
+    dollars,
+    folded_json,
+    json_block,
+    label,
+    link,
+    seconds,
+    status_label,
+)
 from apps.console.filters import IdDayFilter
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
@@ -150,6 +162,7 @@ class CallAdmin(ReadOnlyAdmin):
         "ordinal",
         "request_hash",
         "provider_request_id",
+        "kept",
         "answer",
     )
 
@@ -169,7 +182,8 @@ class CallAdmin(ReadOnlyAdmin):
     def served(self, call: Call) -> str:
         escalated = f"{call.escalated_from} → " if call.escalated_from else ""
         lane = "" if call.lane == "live" else f" ({call.lane})"
-        return f"{escalated}{call.tier} at {call.provider}{lane}"
+        kept = "" if call.cache is None else f" (from the cache: {call.cache.get('layer')})"
+        return f"{escalated}{call.tier} at {call.provider}{lane}{kept}"
 
     @display(description="complexity")
     def scored(self, call: Call) -> str:
@@ -182,6 +196,10 @@ class CallAdmin(ReadOnlyAdmin):
     @display(description="input from the prompt cache")
     def cached(self, call: Call) -> str:
         return f"{call.cache_read_tokens:,} of {call.input_tokens:,} tokens"
+
+    @display(description="from the cache")
+    def kept(self, call: Call) -> str:
+        return NOTHING if call.cache is None else served_words(call.cache)
 
     @display(description="tokens in / out")
     def tokens(self, call: Call) -> str:
@@ -205,7 +223,23 @@ class CallAdmin(ReadOnlyAdmin):
 
 
 def cost_of(call: Call) -> str:
-    return dollars(call.cost_usd_micros) + (" (estimated)" if call.estimated else "")
+    kept = "" if call.cache is None else f" (cache: {call.cache.get('layer')})"
+    return dollars(call.cost_usd_micros) + (" (estimated)" if call.estimated else "") + kept
+
+
+def served_words(cache: Mapping[str, Any]) -> SafeString:
+    """Which kept answer was served: its layer, how alike the questions are, its age, and the run that it is from."""
+    source = str(cache.get("source_workflow_id", ""))
+    alike = f"similarity {cache.get('similarity', 1.0):.3f}"
+    if "probability" in cache:
+        alike = f"{alike}, probability {cache['probability']:.3f}"
+    return format_html(
+        "{} {}, {} old, from {}",
+        label(str(cache.get("layer", ""))),
+        alike,
+        seconds(cache.get("age_seconds")),
+        link(source[:13] + "…", "workflows_workflow_change", source) if source else NOTHING,
+    )
 
 
 def calls_table(

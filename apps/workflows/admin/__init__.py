@@ -1,6 +1,7 @@
 """Admin pages of runs and what they run on. Tenants are here again, with what they run and spend."""
 
 from apps.workflows.admin import (
+    cached_answers,
     dead_letters,
     definitions,
     feedback,
@@ -13,6 +14,7 @@ from apps.workflows.admin import (
 )
 
 __all__ = [
+    "cached_answers",
     "dead_letters",
     "definitions",
     "feedback",

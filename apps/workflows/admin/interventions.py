@@ -59,7 +59,7 @@ class InterventionsAdmin(ConsoleAdmin):
     """What may be done to runs on their pages, each time asked about first and logged."""
 
     actions = ("cancel_selected", "pause_selected", "resume_selected")
-    actions_detail = ("cancel", "pause", "resume")
+    actions_detail: tuple[str, ...] = ("cancel", "pause", "resume")
 
     def has_cancel_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, "cancel_workflow")
@@ -72,8 +72,8 @@ class InterventionsAdmin(ConsoleAdmin):
         workflow = self.get_object(request, str(object_id))
         if workflow is None:
             return []
-        fitting = {name for name, verb in VERBS.items() if workflow.status in verb.statuses}
-        return [item for item in super().get_actions_detail(request, object_id) if item.path in fitting]
+        unfitting = {name for name, verb in VERBS.items() if workflow.status not in verb.statuses}
+        return [item for item in super().get_actions_detail(request, object_id) if item.path not in unfitting]
 
     @action(
         description="Cancel",

@@ -28,6 +28,7 @@ from apps.console.display import (
 from apps.console.filters import IdDayFilter
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
+from apps.workflows.admin.cached_runs import CachePurgingAdmin, cache_table
 from apps.workflows.admin.filters import StatusFilter, TypeFilter
 from apps.workflows.admin.interventions import InterventionsAdmin
 from apps.workflows.admin.step_tables import tables_of
@@ -45,7 +46,7 @@ STATUSES = {
 
 
 @admin.register(Workflow)
-class WorkflowAdmin(InterventionsAdmin, ReadOnlyAdmin):
+class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, ReadOnlyAdmin):
     """Runs, newest first. The search takes the id of a run, its beginning, or the id of a step or Celery task."""
 
     list_display = ("short_id", "type", "tenant", "state", "queue", "created_at", "took", "cost", "degraded")
@@ -64,6 +65,7 @@ class WorkflowAdmin(InterventionsAdmin, ReadOnlyAdmin):
     search_help_text = "Id of a workflow, step or task, or its start"
     ordering = ("-id",)
     sortable_by = ()
+    actions_detail = ("cancel", "pause", "resume", "purge_cache")
     fieldsets = (
         (
             None,
@@ -94,7 +96,8 @@ class WorkflowAdmin(InterventionsAdmin, ReadOnlyAdmin):
         )
 
     def detail_tables(self, request: HttpRequest, obj: Workflow) -> Sequence[Table]:
-        return tables_of(obj)
+        steps, *others = tables_of(obj)
+        return [steps, cache_table(obj), *others]
 
     # --- Columns and fields --------------------------------------------------------------------------------
 

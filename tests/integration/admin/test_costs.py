@@ -18,7 +18,10 @@ from django.urls import reverse
 
 from apps.budgets.models import Budget
 from apps.budgets.rollup import spend_rollup
+from apps.context_cache import context_cache
 from apps.database import call_function
+from apps.gateway.models import CacheScope
+from apps.insights.cache_panels import cache_figures
 from apps.insights.costs import closed_days, costs, month_task_costs, movers
 from apps.insights.dashboard import sources
 from apps.insights.forecasting import forecasts_renew
@@ -29,6 +32,7 @@ from apps.workflows.dead_letters import dead_letters_file
 from apps.workflows.models import DeadLetter, Workflow
 from tests.integration.admin.conftest import HOSTILE, HOSTILE_ESCAPED, Person
 from tests.integration.insights.conftest import DAY, HOUR, USD, entry, midnight, spent, this_hour
+from tests.integration.stack.launching import free_ports
 
 INDEX = reverse("admin:index")
 COSTS = reverse("admin:insights_budgetforecast_costs")
@@ -59,7 +63,7 @@ def spending(tenant: Tenant, closed: None) -> Tenant:
     other = tenant_create(name="other", tier="enterprise")
     spent(tenant, 3.0, this_hour(), task_type="extract_data", tier="powerful", model="claude-opus-4-1")
     spent(tenant, 1.0, this_hour(), kind="batch", avoided_usd_micros=USD)
-    spent(tenant, 0.0, this_hour(), kind="cache_hit", avoided_usd_micros=250_000)
+    spent(tenant, 0.0, this_hour(), kind="cache_hit", cache_layer="exact", avoided_usd_micros=250_000)
     spent(other, 12.0, this_hour(), avoided_usd_micros=2 * USD)
     spent(other, 5.0, this_hour() - DAY)
     spend_rollup()
@@ -76,7 +80,7 @@ def forget() -> Iterator[Callable[[], None]]:
     """Has the figures of money read anew, also after the test."""
 
     def forget_all() -> None:
-        for figures in (closed_days, costs, movers, month_task_costs):
+        for figures in (closed_days, costs, movers, month_task_costs, cache_figures):
             figures.forget()
 
     forget_all()
@@ -165,6 +169,59 @@ def test_a_download_is_for_who_may_see_the_table(somebody: Callable[..., Person]
     assert person.get(export_url("secrets")).status_code == 404
     person.client.logout()
     assert person.get(export_url("queues")).status_code == 302
+
+
+def test_the_cache_is_shown_by_layer_and_by_type(administrator: Person, tenant: Tenant, closed: None) -> None:
+    """Today and over seven days, as shares of all answers; of one tenant on the page of its costs."""
+    hit = {"kind": "cache_hit", "served_tokens": 300, "avoided_usd_micros": USD}
+    spent(tenant, 0.0, this_hour(), cache_layer="exact", **hit)
+    spent(tenant_create(name="other", tier="standard"), 1.0, this_hour())
+    spent(tenant, 1.0, this_hour())
+    spent(tenant, 1.0, this_hour(), kind="batch")
+    spent(tenant, 0.0, this_hour() - 3 * DAY, cache_layer="semantic", task_type="summarize_document", **hit)
+    spent(tenant, 0.0, this_hour() - 8 * DAY, cache_layer="semantic", **hit)
+    every, exact, semantic, *_ = rows_of(administrator, export_url("cache"))
+    assert (every["layer"], every["hits today"], every["share today"]) == ("all layers", "1", "0.25")
+    assert (every["avoided today (USD)"], every["avoided, 7 days (USD)"]) == ("1.000000", "2.000000")
+    assert (exact["layer"], exact["hits, 7 days"], exact["share, 7 days"]) == ("same words", "1", "0.2")
+    assert (semantic["hits today"], semantic["hits, 7 days"]) == ("0", "1")
+    assert [
+        (row["task type"], row["answers"], row["hits"])
+        for row in rows_of(administrator, export_url("cached_types"))
+    ] == [("answer_question", "4", "1"), ("summarize_document", "1", "1")]
+    of_tenant = rows_of(administrator, COSTS, tenant=str(tenant.pk), days="1", csv="cache")
+    assert (of_tenant[0]["hits"], of_tenant[0]["share"]) == ("1", "0.333333")
+    assert "From the cache" in administrator.page(COSTS, tenant=str(tenant.pk))
+
+
+@pytest.mark.usefixtures("spending")
+def test_scopes_that_switched_themselves_off_come_first(administrator: Person, tenant: Tenant) -> None:
+    """With their error, its interval, and why."""
+    CacheScope.objects.create(tenant=tenant, use_case="good.step", checked=100, wrong=0)
+    off = {"switched_off_at": this_hour(), "switched_off_because": "too many were wrong"}
+    CacheScope.objects.create(tenant=tenant, use_case="bad.step", checked=100, wrong=20, **off)
+    bad, good = rows_of(administrator, export_url("cache_scopes"))
+    assert (bad["use case"], bad["state"], bad["why off"]) == (
+        "bad.step",
+        "switched itself off",
+        "too many were wrong",
+    )
+    assert (bad["error"], bad["at least"][:5], bad["at most"][:5]) == ("0.2", "0.126", "0.291")
+    assert (good["state"], good["error"], good["at most"][:5]) == ("on", "0.0", "0.036")
+    assert "switched itself off" in administrator.page(INDEX)
+
+
+@pytest.mark.usefixtures("spending")
+def test_the_context_cache_is_counted_by_kind(administrator: Person, tenant: Tenant, settings: Any) -> None:
+    """As the processes count it in Redis; without Redis the page says so."""
+    kind = f"kind_{tenant.pk.hex[:8]}"
+    for _ in range(3):
+        context_cache().get_or_make(kind, tenant.pk, ["x"], lambda: "made")
+    (row,) = [one for one in rows_of(administrator, export_url("context_cache")) if one["kind"] == kind]
+    assert (row["found"], row["made"], row["share found"]) == ("2", "1", "0.666667")
+    (port,) = free_ports(1)
+    settings.REDIS_URL = f"redis://127.0.0.1:{port}/0"
+    assert "The cache server does not answer." in administrator.page(INDEX)
 
 
 @pytest.mark.usefixtures("spending")

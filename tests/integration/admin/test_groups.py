@@ -12,7 +12,16 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from apps.budgets.models import LedgerEntry
-from apps.gateway.models import Call, CircuitTrip, ModelPrice, ModelTier, Provider
+from apps.gateway.models import (
+    CacheCheck,
+    CacheEntry,
+    CacheScope,
+    Call,
+    CircuitTrip,
+    ModelPrice,
+    ModelTier,
+    Provider,
+)
 from apps.knowledge.models import Document
 from apps.notifications.models import Delivery, Endpoint, Notice, Recipient
 from apps.tenants.models import ApiKey, Tenant, TenantTier, User
@@ -31,6 +40,9 @@ READABLE = (
     Provider,
     ModelPrice,
     CircuitTrip,
+    CacheEntry,
+    CacheScope,
+    CacheCheck,
     Document,
     Workflow,
     Step,

@@ -13,9 +13,20 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_celery_results.models import TaskResult
 
+from agentplatform.identifiers import uuid7
 from apps.budgets.models import LedgerEntry
 from apps.gateway.admin.forms import PRICES
-from apps.gateway.models import Call, CircuitTrip, ModelPrice, ModelTier, Provider, ProviderRate
+from apps.gateway.models import (
+    CacheCheck,
+    CacheEntry,
+    CacheScope,
+    Call,
+    CircuitTrip,
+    ModelPrice,
+    ModelTier,
+    Provider,
+    ProviderRate,
+)
 from apps.knowledge.models import Document
 from apps.knowledge.services import document_create
 from apps.notifications.endpoints import endpoint_create
@@ -40,6 +51,9 @@ SHOWN = (
     Provider,
     ModelPrice,
     CircuitTrip,
+    CacheEntry,
+    CacheScope,
+    CacheCheck,
     Document,
     Workflow,
     Step,
@@ -58,6 +72,8 @@ READ_ONLY = (
     LedgerEntry,
     Call,
     CircuitTrip,
+    CacheEntry,
+    CacheCheck,
     Document,
     Workflow,
     Step,
@@ -79,12 +95,48 @@ def everything(tenant: Tenant, failed: Workflow) -> None:
     ProviderRate.objects.create(provider_id="anthropic", family=HOSTILE, requests_per_minute=1)
     ModelPrice.objects.create(model=HOSTILE, **dict.fromkeys(PRICES, 1))
     CircuitTrip.objects.create(circuit=HOSTILE, reason=HOSTILE, open_until="2026-01-01T00:00:00Z")
+    cached(tenant)
     endpoint_create(tenant=tenant, url=f"https://example.com/{HOSTILE}", description=HOSTILE)
     Recipient.objects.create(tenant=tenant, email="boss@acme.example", events=[HOSTILE])
     told = {"code": HOSTILE, "severity": "critical", "title": HOSTILE, "message": HOSTILE, "audience": "both"}
     notify(**told, tenant_id=tenant.pk, data={HOSTILE: HOSTILE})
     TaskResult.objects.create(
         task_id="1", task_name="maintenance.purge", status="SUCCESS", result='{"keys": 3}'
+    )
+
+
+def cached(tenant: Tenant) -> None:
+    """An answer that is kept, how far it is trusted, and a check of it."""
+    entry = CacheEntry.objects.create(
+        tenant=tenant,
+        use_case=HOSTILE,
+        scope_hash="s",
+        key_hash="k",
+        subject=HOSTILE,
+        response={"text": HOSTILE},
+        worth_usd_micros=70,
+        source_workflow_id=uuid7(),
+        source_call_id=uuid7(),
+        expires_at="2026-01-01T00:00:00Z",
+    )
+    CacheScope.objects.create(
+        tenant=tenant,
+        use_case=HOSTILE,
+        checked=20,
+        wrong=9,
+        switched_off_at="2026-01-01T00:00:00Z",
+        switched_off_because=HOSTILE,
+    )
+    CacheCheck.objects.create(
+        tenant=tenant,
+        use_case=HOSTILE,
+        call_id=uuid7(),
+        workflow_id=uuid7(),
+        entry_id=entry.pk,
+        similarity=0.97,
+        probability=0.95,
+        request={"asked": HOSTILE},
+        served={"text": HOSTILE},
     )
 
 
@@ -135,9 +187,11 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "BatchRequest",
         "BudgetOverride",
         "BudgetWindow",
+        "CacheVector",
         "DefaultPermission",
         "DeliveryAttempt",
         "Event",
+        "HourlyAnswers",
         "HourlySpend",
         "IdempotencyKey",
         "Lane",

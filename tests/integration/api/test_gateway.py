@@ -49,7 +49,8 @@ def test_a_tenants_key_opens_and_resets_no_circuit(api: Api, closed: None) -> No
 
 
 def test_routing_is_added_up_by_task_and_tier_and_by_agent(operator: Api, tenant: Tenant) -> None:
-    """Shares are of what they say."""
+    """Shares are of what they say; what the cache answered was not routed."""
+    call_make(tenant, cost_usd_micros=0, input_tokens=0, cache={"layer": "exact"})
     call_make(tenant, complexity=0.1, cache_read_tokens=500, cost_usd_micros=3)
     call_make(tenant, complexity=0.3, cost_usd_micros=3)
     call_make(tenant, status="failed", provider="second", input_tokens=0, cost_usd_micros=0)
@@ -163,7 +164,7 @@ def test_a_step_says_what_answered_its_latest_call(api: Api, tenant: Tenant) -> 
     with CaptureQueriesContext(connection) as with_calls:
         steps = api.get(path).json()["steps"]
     assert len(with_calls) == len(without)
-    expected = {"tier": "balanced", "model": "claude-sonnet-5-5", "escalated_from": "fast"}
+    expected = {"tier": "balanced", "model": "claude-sonnet-5-5", "escalated_from": "fast", "cache": None}
     assert [step["served_by"] for step in steps] == [expected] * 10
 
 

@@ -13,9 +13,9 @@ from django.conf import settings
 from apps.context_cache import PREFIX, RedisContextCache, quick_client
 
 
-def cache_of_a_process(url: str = "") -> RedisContextCache:
+def cache_of_a_process(url: str = "", patience_seconds: float | None = None) -> RedisContextCache:
     """A cache as one more process has it."""
-    return RedisContextCache(quick_client(url or settings.REDIS_URL))
+    return RedisContextCache(quick_client(url or settings.REDIS_URL, patience_seconds))
 
 
 @pytest.fixture

@@ -99,6 +99,8 @@ def test_a_definition_that_uses_nothing_new_keeps_its_version() -> None:
     """What was added later is not in its content."""
     content = define(ONE).to_json()
     assert "input_checks" not in content
+    assert "is_internal" not in content
+    assert Definition.from_json(define(ONE, is_internal=True).to_json()).is_internal
     assert "input_fields" not in content["steps"][0]
 
 

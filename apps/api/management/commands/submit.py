@@ -19,7 +19,8 @@ from apps.api.errors import Problem, as_problem
 from apps.api.parsers import StrictJSONParser
 from apps.api.progress import WorkflowView, board, show_outcome
 from apps.api.v1.submissions import SubmissionSerializer
-from apps.api.v1.workflows import WorkflowSerializer, submission_of
+from apps.api.v1.workflow_serializers import WorkflowSerializer
+from apps.api.v1.workflows import submission_of
 from apps.database import release_connection, until_answered
 from apps.tenants.models import Tenant
 from apps.workflows.models import Workflow

@@ -88,3 +88,15 @@ BEGIN
     END LOOP;
     RETURN v_total;
 END $$;
+
+-- What a step's earlier attempts have been answered, to be replayed.
+CREATE OR REPLACE FUNCTION gateway_settled_calls(p_step uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+        'ordinal', ordinal, 'request_hash', request_hash, 'response', response, 'lane', lane, 'call_id', id,
+        'cost_usd_micros', cost_usd_micros)), '[]')
+    FROM (
+        SELECT DISTINCT ON (ordinal, request_hash) id, ordinal, request_hash, response, lane, cost_usd_micros
+        FROM gateway_call WHERE step_id = p_step AND status = 'settled'
+        ORDER BY ordinal, request_hash, settled_at
+    ) settled
+$$;
