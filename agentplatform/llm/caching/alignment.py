@@ -18,6 +18,8 @@ Rule = Callable[[int, int], bool]
 RELATED = 0.75
 """A word that is related to another by its vector counts at most so much: opposites are as near as synonyms."""
 _RELATED_FROM = 0.45
+_COMMON = 0.85
+"""Words up to so rare are mistyped; what is like a rarer one is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +39,23 @@ class Alignment:
     pairs: tuple[tuple[int, int], ...]
     left: tuple[tuple[Left, ...], tuple[Left, ...]]
     totals: tuple[float, float]
-    exact: float
-    """Share of the weight of all pairs that is of equal stems, not of synonyms or typing errors."""
+    misspelt: int
+    """How many of the pairs are typing errors."""
 
 
 def align(a: Wording, b: Wording, vocabulary: Vocabulary) -> Alignment:
     """Equal stems first, then synonyms, typing errors, compounds and acronyms; each word once."""
     pairs: list[tuple[int, int]] = []
     free_a, free_b = list(a.content), list(b.content)
-    exact = _take(pairs, free_a, free_b, lambda i, j: a.stems[i] == b.stems[j])
-    rules: tuple[Rule, ...] = (
-        lambda i, j: are_synonyms(a, i, b, j),
-        lambda i, j: is_typing_error(a.words[i], b.words[j], vocabulary),
+    _take(pairs, free_a, free_b, lambda i, j: a.stems[i] == b.stems[j])
+    _take(pairs, free_a, free_b, lambda i, j: are_synonyms(a, i, b, j))
+    names = a.capitals | b.capitals
+    misspelt = _take(
+        pairs,
+        free_a,
+        free_b,
+        lambda i, j: a.words[i] not in names and is_typing_error(a.words[i], b.words[j], vocabulary),
     )
-    for rule in rules:
-        _take(pairs, free_a, free_b, rule)
     free_a, free_b = _without_compounds(a, free_a, b, free_b), _without_compounds(b, free_b, a, free_a)
     weights_a = {place: weight_of(a.words[place]) * vocabulary.rarity(a.words[place]) for place in a.content}
     weights_b = {place: weight_of(b.words[place]) * vocabulary.rarity(b.words[place]) for place in b.content}
@@ -62,7 +66,7 @@ def align(a: Wording, b: Wording, vocabulary: Vocabulary) -> Alignment:
         pairs=tuple(sorted(pairs)),
         left=(left_a, left_b),
         totals=(sum(weights_a.values()), sum(weights_b.values())),
-        exact=exact / len(pairs) if pairs else 1.0,
+        misspelt=misspelt,
     )
 
 
@@ -87,14 +91,16 @@ def are_synonyms(a: Wording, i: int, b: Wording, j: int) -> bool:
 
 
 def is_typing_error(one: str, other: str, vocabulary: Vocabulary) -> bool:
-    """One edit or a swap of neighbours in a word of five letters, two in one of eight, where one of both is no word."""
+    """One edit or a swap of neighbours in a word of four letters, two in one of eight, where one of both is no word.
+
+    The other must be a common word: rare ones, such as names of substances, have neighbours that are rarer still.
+    """
     shorter = min(len(one), len(other))
-    if shorter < 4 or abs(len(one) - len(other)) > 2 or not (one.isalpha() and other.isalpha()):
+    # Few mistake the first letter.
+    if shorter < 4 or abs(len(one) - len(other)) > 2 or one[0] != other[0] or not (one + other).isalpha():
         return False
-    if vocabulary.knows(one) and vocabulary.knows(other):
-        return False
-    # Two rare words that differ are two names; a word that is known and one that is not is a typing error.
-    if not vocabulary.knows(one) and not vocabulary.knows(other) and one[0] != other[0]:
+    known = [word for word in (one, other) if vocabulary.knows(word)]
+    if len(known) != 1 or vocabulary.rarity(known[0]) > _COMMON:
         return False
     return edits(one, other, 3) <= (1 if shorter < 8 else 2)
 

@@ -20,7 +20,7 @@ FUNCTION_WORDS = words_of(
     "ought of in on at to for from by with into onto about as if or and but than then too also there here where when why "
     "how what which who whom whose any some one such while during within between through per via upon towards toward "
     "get got getting gets need needs needed want wants wanted make makes making made take takes took go goes going give "
-    "gives given use using used way ways thing things something anything step steps process happen happens it's im ive "
+    "gives given way ways thing things something anything step steps process happen happens it's im ive "
     "id not no nor never s t re ve ll d m up out off down over under before after each own same very much more most "
     "because since until till just still yet already even every all both only ever again once"
 )
@@ -30,7 +30,7 @@ LIGHT_WORDS = words_of(
     "way process procedure step amount value number status usual usually typical typically normally available best good "
     "right proper properly correct correctly easiest simplest please info information details regarding concerning policy "
     "own current currently new exact kind type sort someone person people thing allowed possible option options method "
-    "start begin find see show say mean meaning call name still keep seem appear try trying tried issue problem"
+    "start begin use using find see show say mean meaning call name still keep seem appear try trying tried issue problem"
 )
 """Content, but little of it."""
 
@@ -61,8 +61,7 @@ PHRASES: Mapping[str, str] = {
     "a month": "monthly", "per month": "monthly", "each month": "monthly", "every month": "monthly",
     "a week": "weekly", "per week": "weekly", "every week": "weekly", "a day": "daily", "per day": "daily",
     "every day": "daily", "each day": "daily", "an hour": "hourly", "per hour": "hourly", "next to": "beside",
-    "do i have to": "must", "am i allowed to": "can", "is it possible to": "can", "be able to": "can",
-    "how do you": "how do i", "how does one": "how do i", "how can one": "how do i", "have you got": "do you have",
+    "do i have to": "must", "am i allowed to": "can", "is it possible to": "can", "be able to": "can", "have you got": "do you have",
 }  # fmt: skip
 """Several words that are read as one. Longer phrases are tried first."""
 
@@ -122,7 +121,7 @@ SYNONYMS: Mapping[str, frozenset[int]] = _canonical()
 """The groups of each word: two words with a group in common may stand for one another."""
 
 _CONTRASTS = """
-before after|over under above below beneath|with without|inside outside|in out|up down|on off|from to|more less fewer
+before after during|must can may|used left remaining unused|taken left remaining|over under above below beneath|with without|inside outside|in out|up down|on off|from to|more less fewer
 most least|maximum minimum max min|highest lowest|high low|higher lower|best worst|better worse|good bad|large small big
 largest smallest biggest|long short|longest shortest|fast slow|fastest slowest|quickly slowly|cheap expensive
 cheapest dearest|early late|earlier later|earliest latest|first last|next previous|new old|newest oldest|young old

@@ -18,6 +18,7 @@ SIGNS = {
     "similarity": 1,
     "distance_log": -1,
     "same_wording": 1,
+    "misspelt": 1,
     "unrelated_left": -1,
     "unrelated_left_of_both": -1,
     "one_word_swapped": -1,
@@ -48,22 +49,28 @@ def features_of(a: Wording, b: Wording, alignment: Alignment, similarity: float)
     left_a, left_b = alignment.left
     unrelated_a, unrelated_b = _unrelated(left_a), _unrelated(left_b)
     functions_left = _function_words_left(a, b)
-    quantities_left = len(a.quantities.named ^ b.quantities.named)
+    quantities_a = len(a.quantities.named - b.quantities.named)
+    quantities_b = len(b.quantities.named - a.quantities.named)
     is_edit = functions_left <= _EDIT_OF_FUNCTION_WORDS
+    count_a, count_b = len(left_a) + quantities_a, len(left_b) + quantities_b
+    is_same = not count_a and not count_b and functions_left <= 1
     shorter, longer = sorted((len(a.words), len(b.words)))
     total = sum(alignment.totals)
     values = (
         similarity,
         math.log(max(1 - similarity, _CLOSEST)),
-        not left_a and not left_b and functions_left <= 1 and not quantities_left,
+        is_same and not alignment.misspelt,
+        is_same and alignment.misspelt > 0,
         unrelated_a + unrelated_b,
         min(unrelated_a, unrelated_b),
-        is_edit and len(left_a) == len(left_b) == 1 and unrelated_a > _HEAVY,
-        is_edit and (not left_a or not left_b) and max(unrelated_a, unrelated_b) > _HEAVY,
+        is_edit and count_a == count_b == 1 and unrelated_a > _HEAVY,
+        is_edit
+        and not (count_a and count_b)
+        and max(unrelated_a + quantities_a, unrelated_b + quantities_b) > _HEAVY,
         sum(left.weight > 1 for left in (*left_a, *left_b)),
         sum(left.weight for left in (*left_a, *left_b)) / total if total else 0.0,
         functions_left,
-        quantities_left,
+        quantities_a + quantities_b,
         abs(a.negations - b.negations),
         bool(a.asks or b.asks) and not a.asks & b.asks,
         _order_broken(alignment.pairs),
@@ -79,7 +86,10 @@ def _unrelated(lefts: tuple[Left, ...]) -> float:
 
 def _function_words_left(a: Wording, b: Wording) -> int:
     words_a, words_b = (
-        {wording.stems[i] for i in set(range(len(wording.words))) - set(wording.content)}
+        {
+            wording.stems[i]
+            for i in set(range(len(wording.words))) - set(wording.content) - wording.quantities.used
+        }
         for wording in (a, b)
     )
     return len((words_a ^ words_b) - FILLERS)

@@ -64,9 +64,10 @@ DAYS: Mapping[str, str] = {
 TOKEN_TIME = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?(am|pm)")
 _ORDINAL = re.compile(r"(\d+)(st|nd|rd|th)")
 _ATTACHED = re.compile(r"(\d+(?:\.\d+)?)([a-zµ]+)")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _GROUPED = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}")
+_SINGLE_LETTERS = frozenset("bcdefghjklmnpqrvwxyz")
 SIGNS = frozenset("£$€¥₹%")
 
 
@@ -81,13 +82,14 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Quantities:
-    """`numbers`: bare values. `amounts`: with a unit. `dates`: names of months and days,
-    times of day in minutes. `codes`: words with digits in them, such as product codes. `used`: places of the words read."""
+    """`numbers`: bare values as they come. `amounts`: with a unit. `dates`: names of months and days,
+    times of day in minutes. `codes`: words with digits in them, such as product codes, single letters, addresses. `ones`: how often "one" stands where it may be no number. `used`: places of the words read."""
 
     numbers: tuple[float, ...]
     amounts: tuple[Amount, ...]
     dates: tuple[str, ...]
     codes: tuple[str, ...]
+    ones: int
     used: frozenset[int]
 
     @property
@@ -98,6 +100,15 @@ class Quantities:
         )
 
 
+def is_code(word: str) -> bool:
+    """Whether a word stands for one thing alone: with digits or signs in it, or a single letter that is no word."""
+    return (
+        any(letter in "0123456789+#@:<>=*/^×÷" for letter in word)
+        or word == "-"
+        or (len(word) == 1 and word in _SINGLE_LETTERS)
+    )
+
+
 class _Reading:
     """What has been found so far while the words are read from left to right."""
 
@@ -106,6 +117,7 @@ class _Reading:
         self.amounts: list[Amount] = []
         self.dates: list[str] = []
         self.codes: list[str] = []
+        self.ones = 0
         self.used: set[int] = set()
 
 
@@ -116,10 +128,11 @@ def read_quantities(words: Sequence[str]) -> Quantities:
     while place < len(words):
         place += _read_at(words, place, found) or 1
     return Quantities(
-        tuple(sorted(found.numbers)),
+        tuple(found.numbers),
         tuple(sorted(found.amounts)),
         tuple(sorted(set(found.dates))),
         tuple(sorted(found.codes)),
+        found.ones,
         frozenset(found.used),
     )
 
@@ -137,7 +150,7 @@ def _read_at(words: Sequence[str], place: int, found: _Reading) -> int:
         return minutes[1]
     value, taken, unit = _value(words, place)
     if not taken:
-        if any(letter.isdigit() for letter in word):
+        if is_code(word):
             found.codes.append(word)
             found.used.add(place)
             return 1
@@ -149,6 +162,7 @@ def _read_at(words: Sequence[str], place: int, found: _Reading) -> int:
     elif not unit and following in UNITS and following not in ("c", "f", "b", "second"):
         unit, taken = following, taken + 1
     if word == "one" and not unit:
+        found.ones += 1
         return 1
     found.used.update(range(place, place + taken))
     if unit:

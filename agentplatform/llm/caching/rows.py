@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 SOURCES = """The rows are public. Put these gzipped JSON-lines files into one folder and name it with DATA=:
-  trap_pairs.jsonl.gz     a, b, label, cat  fow-cache, https://github.com/topics/semantic-cache         CC-BY-4.0
-  banking77.jsonl.gz      text, category    https://huggingface.co/datasets/PolyAI/banking77            CC-BY-4.0
-  clinc150.jsonl.gz       text, intent      https://github.com/clinc/oos-eval                           CC-BY-3.0
+  trap_pairs.jsonl.gz     a, b, label, cat  near-duplicate questions of fow-cache              CC-BY-4.0
+  banking77.jsonl.gz      text, category    https://huggingface.co/datasets/PolyAI/banking77   CC-BY-4.0
+  clinc150.jsonl.gz       text, intent      https://github.com/clinc/oos-eval                  CC-BY-3.0
 Only to be measured on, never learned from, since their licences do not allow it or are not stated:
-  qqp_pairs.jsonl.gz      a, b, label       https://github.com/zilliztech/GPTCache
-  medical_pairs.jsonl.gz  a, b, label       https://github.com/curai/medical-question-pair-dataset"""
+  qqp_pairs.jsonl.gz      a, b, label       Quora's question pairs, by https://github.com/zilliztech/GPTCache
+  medical_pairs.jsonl.gz  a, b, label       medical questions, paired by doctors"""
 
 
 class DataError(ValueError):

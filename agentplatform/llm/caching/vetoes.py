@@ -16,6 +16,15 @@ from agentplatform.llm.caching.wording import Wording
 _DIRECTIONS = words_of("from to into onto than by over under before after against towards through")
 _PREPOSITIONS = _DIRECTIONS | words_of("of in on at for with without within during about between via per")
 _EVEN_HANDED = words_of("and or between versus vs both")
+_DETERMINERS = words_of("the a an my your our his her its their this that these those")
+_OWNERS = words_of("my your his her our their")
+_PAST = words_of("was were did")
+_PRESENT = words_of("is are do does will")
+_PARTNERS = {"i": 1, "me": 1, "you": 2}
+_FEW = 2
+_ASK_WHETHER = words_of("is are was were do does did can could will would should has have may must")
+_OPEN = frozenset(("how", "what"))
+_BEING = words_of("is are was were be been being get got")
 _TOLERANCE = 0.005
 LONG = 18
 """Longer questions tell a story, of which two tellings differ in some negations and circumstances."""
@@ -30,6 +39,8 @@ def find_veto(a: Wording, b: Wording, alignment: Alignment) -> str | None:
         or _of_names(a, b, alignment)
         or _of_scope(a, b, alignment)
         or _of_question(a, b)
+        or _of_person(a, b)
+        or _of_tense(a, b)
         or _of_order(a, b, alignment)
         or _of_length(a, b)
     )
@@ -41,7 +52,7 @@ def _of_quantities(a: Wording, b: Wording) -> str | None:
     if one.dates and other.dates and one.dates != other.dates:
         return "date"
     if one.codes and other.codes and one.codes != other.codes and not _written_alike(a, b):
-        return "number"
+        return "code"
     amounts_a, amounts_b = unmatched(one.amounts, other.amounts), unmatched(other.amounts, one.amounts)
     numbers_a, numbers_b = list(one.numbers), list(other.numbers)
     for number in one.numbers:
@@ -52,9 +63,26 @@ def _of_quantities(a: Wording, b: Wording) -> str | None:
     amounts_a, numbers_b = _bared(amounts_a, numbers_b)
     amounts_b, numbers_a = _bared(amounts_b, numbers_a)
     if not (amounts_a or numbers_a) or not (amounts_b or numbers_b):
-        return None
+        is_counted = (numbers_a and other.ones > one.ones) or (numbers_b and one.ones > other.ones)
+        return "number" if is_counted or _are_exchanged(a, b) else None
     values_a, values_b = ({amount.written for amount in amounts} for amounts in (amounts_a, amounts_b))
     return "unit" if values_a & values_b else "number"
+
+
+def _are_exchanged(a: Wording, b: Wording) -> bool:
+    """Whether two numbers changed places, each now standing where the other stood."""
+    one, other = a.quantities.numbers, b.quantities.numbers
+    if one == other or sorted(one) != sorted(other) or len(set(one)) < 2:
+        return False
+    before_a, before_b = (
+        {
+            wording.words[place - 1]
+            for place in wording.quantities.used
+            if place and place - 1 not in wording.quantities.used
+        }
+        for wording in (a, b)
+    )
+    return before_a == before_b
 
 
 def unmatched(amounts: Sequence[Amount], others: Sequence[Amount]) -> list[Amount]:
@@ -166,16 +194,55 @@ _COMPATIBLE = frozenset(
 
 
 def _of_question(a: Wording, b: Wording) -> str | None:
-    if not a.asks or not b.asks or a.asks & b.asks:
+    if not a.asks or not b.asks:
+        return "question" if _asks_whether(a, b) or _asks_whether(b, a) else None
+    if a.asks & b.asks:
         return None
     fits = any(frozenset((one, other)) in _COMPATIBLE for one in a.asks for other in b.asks)
     return None if fits else "question"
+
+
+def _asks_whether(one: Wording, other: Wording) -> bool:
+    """Whether one wants a yes or no, and the other a time, a place, a reason, a person or a measure."""
+    is_whether = not one.asks and bool(one.words) and one.words[0] in _ASK_WHETHER
+    return is_whether and bool(other.asks) and not other.asks & _OPEN
+
+
+def _of_person(a: Wording, b: Wording) -> str | None:
+    """Mine in one and yours in the other, unless who speaks changed too: "how do I find my" is "how do you find your"."""
+    if _are_partners_exchanged(a, b):
+        return "person"
+    one, other = (_OWNERS & set(wording.words) for wording in (a, b))
+    if not one or not other or one & other or {"you", "one"} & (set(a.words) ^ set(b.words)):
+        return None
+    return "person"
+
+
+def _are_partners_exchanged(a: Wording, b: Wording) -> bool:
+    """Whether the words are about the same, and I do to you in one what you do to me in the other."""
+    rest_a, rest_b = ({word for word in wording.words if word not in _PARTNERS} for wording in (a, b))
+    if len(rest_a ^ rest_b) > _FEW:
+        return False
+    one, other = (
+        list(dict.fromkeys(_PARTNERS[word] for word in wording.words if word in _PARTNERS))
+        for wording in (a, b)
+    )
+    return len(one) == len(other) == 2 and one != other
+
+
+def _of_tense(a: Wording, b: Wording) -> str | None:
+    """What was is not what is, where the question begins with it."""
+    one, other = (set(wording.words[:2]) & (_PAST | _PRESENT) for wording in (a, b))
+    is_past, is_present = one & _PAST or other & _PAST, one & _PRESENT or other & _PRESENT
+    return "tense" if one and other and is_past and is_present and not one & other else None
 
 
 def _of_order(a: Wording, b: Wording, alignment: Alignment) -> str | None:
     """Two words that changed places, and with them their part in the sentence."""
     pairs = alignment.pairs
     if _is_turned_round(a, b, pairs):
+        return "order"
+    if _is_passive_of(a, b, pairs) or _is_passive_of(b, a, [(j, i) for i, j in pairs]):
         return "order"
     if len(pairs) < 2 or any(left.weight > 0.5 for lefts in alignment.left for left in lefts):
         return None
@@ -191,6 +258,17 @@ def _of_order(a: Wording, b: Wording, alignment: Alignment) -> str | None:
         if before_a[i] == before_b[m] and before_a[k] == before_b[j]:
             return "order"
     return _of_directions(pairs, before_a, before_b)
+
+
+def _is_passive_of(a: Wording, b: Wording, pairs: Sequence[tuple[int, int]]) -> bool:
+    """Whether the doer of the one, who follows "by", still comes last in the other, where he is what it is done to."""
+    if "by" not in a.words or not _BEING & set(a.words[: a.words.index("by")]) or "by" in b.words:
+        return False
+    before_a, before_b = _governors(a), _governors(b)
+    return any(
+        before_a[i] == "by" and not before_b[j] and sum(k < i and m < j for k, m in pairs) > 1
+        for i, j in pairs
+    )
 
 
 def _is_turned_round(a: Wording, b: Wording, pairs: Sequence[tuple[int, int]]) -> bool:
@@ -224,7 +302,7 @@ def _governors(wording: Wording) -> list[str]:
     for place, word in enumerate(wording.words):
         if word in _PREPOSITIONS:
             current = word
-        elif place not in content and word not in ("the", "a", "an", "my", "your", "our", "this"):
+        elif place not in content and (word not in _DETERMINERS or wording.words[place - 1] != current):
             current = ""
         found.append(current)
     return found

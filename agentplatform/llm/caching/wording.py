@@ -14,7 +14,7 @@ from agentplatform.llm.caching.stems import stem
 MAX_WORDS = 120
 """Of a longer text so many words are aligned; that the rest is equal is asked for separately."""
 _TOKEN = re.compile(
-    r"\d{1,2}[:.]\d{2}(?:am|pm)\b|\d+(?:,\d{3})+(?:\.\d+)?|\d{1,2}:\d{2}|\d+(?:\.\d+)?[a-z]*|[^\W\d_]+(?:'[^\W\d_]+)*\d*[+#]*|[£$€¥₹%]"
+    r"[\w.+-]+@[\w-]+\.[\w.-]*\w|https?://[^\s,;)]+|\d+(?:[/-]\d+)+|(?<![\w-])-\d+(?:\.\d+)?[a-z]*|\d{1,2}[:.]\d{2}(?:am|pm)\b|\d+(?:,\d{3})+(?:\.\d+)?|\d{1,2}:\d{2}|\d+(?:\.\d+)?[a-z]*|[^\W\d_]+(?:'[^\W\d_]+)*\d*[+#]*|[£$€¥₹%]|[<>]=?|[!=]=|(?<=\s)[-+*/^×÷](?=\s)"
 )
 _UNITED_STATES = re.compile(r"\bU\.?S\.?(?:A\.?)?(?=\W|$)")
 _CAPITAL = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")

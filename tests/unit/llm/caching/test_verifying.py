@@ -50,6 +50,20 @@ def test_no_threshold_goes_below_the_floor() -> None:
     assert not Verdict(0.99, 0.0, "number").serves(0.0)
 
 
+def test_a_number_that_only_one_names_is_not_served() -> None:
+    """It narrows what is asked for, however near the vectors are."""
+    judged = PairVerifier.load().judge("Can I return it?", "Can I return it after 14 days?", 0.95)
+    assert not judged.serves()
+
+
+def test_a_rare_word_is_not_taken_for_a_mistyped_one() -> None:
+    """Substances differ by a letter or two; common words are mistyped."""
+    verifier = PairVerifier.load()
+    assert not verifier.judge("Is prednisone safe?", "Is prednisolone safe?", 0.9).serves()
+    assert not verifier.judge("How does ethanol burn?", "How does methanol burn?", 0.9).serves()
+    assert verifier.judge("Where is my account?", "Where is my acount?", 0.8).serves()
+
+
 @given(st.text(max_size=300), st.text(max_size=300), st.floats())
 def test_any_two_texts_get_a_verdict(a: str, b: str, similarity: float) -> None:
     """A probability for everything, and 0 where there is a veto."""
