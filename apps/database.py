@@ -80,15 +80,18 @@ def drop_broken_connections() -> None:
 
 
 @contextmanager
-def read_within(seconds: float) -> Iterator[None]:
+def read_within(seconds: float, **settings: str) -> Iterator[None]:
     """Reads in one transaction; the database gives each up after `seconds`, as does whoever waits for a connection.
 
-    Raises OperationalError.
+    `settings` of the database hold for this transaction; a double underscore stands for a dot. Raises OperationalError.
     """
     require_connection(within_seconds=seconds)
+    told = {"statement_timeout": str(int(seconds * 1000)), **settings}
+    calls = ", ".join("set_config(%s, %s, true)" for _ in told)
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(int(seconds * 1000))])
+            pairs = [part for name, value in told.items() for part in (name.replace("__", "."), value)]
+            cursor.execute(f"SELECT {calls}", pairs)
         yield
 
 

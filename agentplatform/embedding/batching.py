@@ -16,6 +16,7 @@ from agentplatform.embedding.vectors import Purpose, Vector
 MAX_BATCH_TOKENS = 256
 """Padded tokens of one run: more save no time and cost memory, and a question waits for the run before it."""
 MAX_WAITING_TEXTS = 4_096
+FEW_TEXTS = 2
 
 
 class TooManyWaiting(Exception):
@@ -45,7 +46,12 @@ class MicroBatcher:
         queue = self._waiting[purpose]
         if len(queue) + len(texts) > MAX_WAITING_TEXTS:
             raise TooManyWaiting
-        encodings = await asyncio.to_thread(self._model.tokenize, texts)
+        # Of a few texts that takes less than to hand it to another thread.
+        encodings = (
+            self._model.tokenize(texts)
+            if len(texts) <= FEW_TEXTS
+            else await asyncio.to_thread(self._model.tokenize, texts)
+        )
         loop = asyncio.get_running_loop()
         items = [_Waiting(encoding, loop.create_future()) for encoding in encodings]
         queue.extend(items)

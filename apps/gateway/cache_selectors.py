@@ -24,7 +24,7 @@ CANDIDATES = 5
 EXACT_SCAN_ENTRIES = 2_000
 """A scope up to this size is compared vector by vector: an index over all tenants filters after its scan, so that of a
 small scope it would find too few."""
-HNSW_EF_SEARCH = 100
+HNSW_EF_SEARCH = 160
 
 _FIELDS = """
     e.id, e.response, e.worth_usd_micros, e.source_workflow_id, extract(epoch FROM e.created_at)::float,
@@ -72,12 +72,11 @@ def nearest_entries(key: CacheKey, vector: Vector, *, stale: bool) -> Sequence[C
         "least": CANDIDATE_SIMILARITY,
         "stale": stale,
     }
-    with read_within(settings.CACHE_PATIENCE_SECONDS), connection.cursor() as cursor:
-        if is_large:
-            # The scan goes on until enough of this scope's are found, in the order of their distance.
-            cursor.execute(
-                f"SET LOCAL hnsw.iterative_scan = strict_order; SET LOCAL hnsw.ef_search = {HNSW_EF_SEARCH}"
-            )
+    # The scan of the index goes on until enough of this scope's are found, in the order of their distance.
+    walk = (
+        {"hnsw__iterative_scan": "strict_order", "hnsw__ef_search": str(HNSW_EF_SEARCH)} if is_large else {}
+    )
+    with read_within(settings.CACHE_PATIENCE_SECONDS, **walk), connection.cursor() as cursor:
         cursor.execute(_NEAREST.format(exactly="" if is_large else "+ 0"), parameters)
         rows = cursor.fetchall()
     return [Candidate(_answer(row[:6]), row[6], float(row[7])) for row in rows]

@@ -6,7 +6,7 @@ import random
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -107,15 +107,14 @@ def _by_meaning() -> list[Result]:
 
     vectors = _vectors()
     scopes = {share: f"{number:064x}" for number, share in enumerate(SHARES)}
-    tenant_id = _fill(vectors, scopes)
+    tenant_id, ids = _fill(vectors, scopes)
     store = shared_answers()
     results = []
     chance = random.Random(5)
     for share, scope in scopes.items():
         key = _key(tenant_id, scope)
-        own = vectors[share]
         cache_selectors._size_of.cache_clear()
-        found = 0
+        looked_up = []
         seconds = []
         for number in range(LOOKUPS):
             question = _question(chance) + f" ({share:g} {number})"
@@ -124,21 +123,41 @@ def _by_meaning() -> list[Result]:
             assert vector is not None
             near = store.near(key, vector)
             seconds.append(time.perf_counter() - started)
-            # Brute force over what is stored, which is halves of precision.
-            distances = own @ np.asarray(vector, np.float32)
-            least = np.sort(distances)[-NEAREST]
-            expected = int((distances >= max(least, cache_selectors.CANDIDATE_SIMILARITY)).sum())
-            found += min(len(near), expected) == expected
+            looked_up.append((np.asarray(vector, np.float32), {one.answer.entry_id for one in near}))
         percentiles = statistics.quantiles([1000 * one for one in seconds], n=100)
-        about = f"scope of {len(own):,} among {sum(map(len, vectors.values())):,}"
+        about = f"{len(ids[share]):,} of {sum(map(len, ids.values())):,} entries"
         results += [
             Result(f"by meaning with embedding, {about}, p50", percentiles[49], "ms"),
             Result(f"by meaning with embedding, {about}, p95", percentiles[94], "ms", goal="≤ 15"),
             Result(
-                f"lookups with all of the nearest {NEAREST}, {about}", 100 * found / LOOKUPS, "%", goal="≥ 98"
+                f"recall of the nearest {NEAREST}, {about}",
+                100 * _recall(looked_up, vectors[share], ids[share]),
+                "%",
+                goal="≥ 98",
             ),
         ]
     return results
+
+
+def _recall(
+    looked_up: Sequence[tuple[npt.NDArray[np.float32], set[uuid.UUID]]], own: Matrix, ids: Sequence[uuid.UUID]
+) -> float:
+    """How many of the nearest, as brute force finds them, were found; those below the floor of candidates count not."""
+    from apps.gateway import cache_selectors
+
+    expected = found = 0
+    for vector, near in looked_up:
+        similarities = own @ vector
+        nearest = np.argsort(similarities)[-NEAREST:]
+        # What is stored has halves of precision: at the very floor it may fall on either side.
+        wanted = {
+            ids[place]
+            for place in nearest
+            if similarities[place] > cache_selectors.CANDIDATE_SIMILARITY + 0.001
+        }
+        expected += len(wanted)
+        found += len(wanted & near)
+    return found / expected
 
 
 def _timed(call: Callable[[], Any], times: int) -> Iterator[float]:
@@ -182,7 +201,9 @@ def _key(tenant_id: uuid.UUID, scope: str) -> Any:
     return CacheKey(tenant_id, "bench.cache", scope, "0" * 64, "a question")
 
 
-def _fill(vectors: dict[float, Matrix], scopes: dict[float, str]) -> uuid.UUID:
+def _fill(
+    vectors: dict[float, Matrix], scopes: dict[float, str]
+) -> tuple[uuid.UUID, dict[float, list[uuid.UUID]]]:
     """Puts everything into the tables, and builds the index anew as it would have grown."""
     from django.db import connection
     from pgvector import HalfVector
@@ -194,17 +215,17 @@ def _fill(vectors: dict[float, Matrix], scopes: dict[float, str]) -> uuid.UUID:
     tenant_id = Tenant.objects.values_list("pk", flat=True).first()
     assert tenant_id is not None
     response = orjson.dumps(answer_of().response.to_json()).decode()
+    ids = {share: [uuid.uuid4() for _ in vectors[share]] for share in scopes}
     index = next(index for index in CacheVector._meta.indexes if index.name == "gateway_cachevector_hnsw")
     with connection.schema_editor() as schema:
         schema.remove_index(CacheVector, index)
     with connection.cursor() as cursor:
         for share, scope in scopes.items():
-            ids = [uuid.uuid4() for _ in vectors[share]]
             with cursor.copy(
                 "COPY gateway_cacheentry (id, tenant_id, use_case, scope_hash, key_hash, subject, response, "
                 "worth_usd_micros, source_workflow_id, source_call_id, expires_at) FROM STDIN"
             ) as copy:
-                for one in ids:
+                for one in ids[share]:
                     copy.write_row(
                         (
                             one,
@@ -223,7 +244,7 @@ def _fill(vectors: dict[float, Matrix], scopes: dict[float, str]) -> uuid.UUID:
             with cursor.copy(
                 "COPY gateway_cachevector (entry_id, tenant_id, scope_hash, model, vector) FROM STDIN"
             ) as copy:
-                for one, vector in zip(ids, vectors[share], strict=True):
+                for one, vector in zip(ids[share], vectors[share], strict=True):
                     copy.write_row((one, tenant_id, scope, MODEL_NAME, HalfVector(vector).to_text()))
         cursor.execute("SET maintenance_work_mem = '512MB'")
     with connection.schema_editor() as schema:
@@ -231,4 +252,4 @@ def _fill(vectors: dict[float, Matrix], scopes: dict[float, str]) -> uuid.UUID:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE gateway_cacheentry")
         cursor.execute("VACUUM ANALYZE gateway_cachevector")
-    return tenant_id
+    return tenant_id, ids

@@ -58,7 +58,7 @@ def faq(type_: str, tier: Tier | None) -> Definition:
     """A question whose answers and results are kept; with a tier, or routed and patient."""
     return Definition(
         type=type_,
-        title="A question that others ask, too",
+        title="Repeated traffic",
         description="A workload for measurements of caches.",
         input_schema=ANY_OBJECT,
         steps=(StepSpec(key="ask", agent="question", tier=tier, tolerates_delay=tier is None),),
