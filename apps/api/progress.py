@@ -32,6 +32,12 @@ class WorkflowView:
         return self.data["status"] == "succeeded"
 
     @property
+    def cached_seconds(self) -> float | None:
+        """How old the kept result is that it was given without a step; None where it has run."""
+        cache = self.data.get("cache")
+        return float(cache["age_seconds"]) if cache else None
+
+    @property
     def steps_total(self) -> int:
         return len(self.data["steps"])
 
@@ -42,6 +48,8 @@ class WorkflowView:
     @property
     def doing(self) -> str:
         """The steps under way, else the workflow's status."""
+        if self.cached_seconds is not None:
+            return f"{self.data['status']}, from the cache"
         if self.finished:
             return str(self.data["status"])
         active = [step for step in self.data["steps"] if step["status"] not in ENDED_STEPS | {"blocked"}]
@@ -105,8 +113,8 @@ class Bars:
     def show(self, index: int, view: WorkflowView) -> None:
         self.progress.update(
             self.tasks[index],
-            total=view.steps_total,
-            completed=view.steps_total if view.finished else view.steps_ended,
+            total=max(1, view.steps_total),
+            completed=max(1, view.steps_total) if view.finished else view.steps_ended,
             steps=f"{view.steps_ended}/{view.steps_total}",
             doing=view.doing,
             cost=view.cost_usd_micros / 1_000_000,
@@ -162,7 +170,8 @@ def show_outcome(console: Console, view: WorkflowView) -> None:
         console.print(f"[dim]  source: {escape(source)}[/dim]")
     for degradation in view.data.get("degradations") or []:
         console.print(f"[yellow]  {escape(str(degradation.get('message') or degradation))}[/yellow]")
-    console.print(f"[dim]  cost: {dollars(view.cost_usd_micros)}[/dim]")
+    kept = "" if view.cached_seconds is None else f", answered {view.cached_seconds:,.0f} s ago"
+    console.print(f"[dim]  cost: {dollars(view.cost_usd_micros)}{kept}[/dim]")
 
 
 def dollars(usd_micros: int) -> str:
