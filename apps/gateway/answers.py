@@ -129,7 +129,8 @@ class SharedAnswers:
     def trust(self, key: CacheKey) -> Trust:
         if "semantic" not in self._layers:
             return Trust(1.0, is_enabled=False)
-        return trust_of(key.tenant_id, key.use_case)
+        trust = _read(lambda: trust_of(key.tenant_id, key.use_case))
+        return Trust(1.0, is_enabled=False) if trust is None else trust
 
     def _redis(self, call: Callable[[], T]) -> T | None:
         """What Redis answers; None while it does not, and for a while after."""

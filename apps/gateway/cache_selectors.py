@@ -17,7 +17,7 @@ from agentplatform.llm.caching.answers import Candidate, KeptAnswer, Trust
 from agentplatform.llm.caching.keys import CacheKey
 from agentplatform.llm.caching.verifying import CANDIDATE_SIMILARITY, DEFAULT_THRESHOLD
 from agentplatform.llm.messages import ModelResponse
-from apps.database import from_jsonb, read_within, release_connection
+from apps.database import from_jsonb, read_within
 from apps.gateway.models import CacheScope
 
 CANDIDATES = 5
@@ -89,10 +89,8 @@ def trust_of(tenant_id: uuid.UUID, use_case: str) -> Trust:
 
 @functools.lru_cache(maxsize=4096)
 def _trust_of(tenant_id: uuid.UUID, use_case: str, _period: int) -> Trust:
-    try:
+    with read_within(settings.CACHE_PATIENCE_SECONDS):
         scope = CacheScope.objects.filter(tenant=tenant_id, use_case=use_case).first()
-    finally:
-        release_connection()
     return trust_in(scope or CacheScope())
 
 
@@ -137,7 +135,7 @@ def _size_of(tenant_id: uuid.UUID, scope_hash: str, _period: int) -> int:
         "model": MODEL_NAME,
         "most": EXACT_SCAN_ENTRIES + 1,
     }
-    with connection.cursor() as cursor:
+    with read_within(settings.CACHE_PATIENCE_SECONDS), connection.cursor() as cursor:
         cursor.execute(_SIZE, parameters)
         return int(cursor.fetchone()[0])
 

@@ -98,7 +98,9 @@ def run(product: Product, what: str, exponent: float, asked: Sequence[Asked], *,
     tenant_id = printed.split("id ")[1].split()[0]
     topics: dict[str, str] = {}
     lock = threading.Lock()
-    with httpx2.Client(base_url=product.stack.base_url, timeout=60, headers=headers) as http:
+    # Connections are given up before the server does: which of both is first would be chance otherwise.
+    limits = httpx2.Limits(keepalive_expiry=1.0)
+    with httpx2.Client(base_url=product.stack.base_url, timeout=60, headers=headers, limits=limits) as http:
 
         def submit(number: int, one: Asked) -> None:
             later = routed and number % 10 < 10 * BATCH_SHARE

@@ -14,17 +14,27 @@ import redis
 from django.conf import settings
 
 from agentplatform.llm.caching.answers import KeptAnswer, Turn
+from agentplatform.llm.caching.cached import Cached
 from agentplatform.llm.caching.keys import CacheKey
+from agentplatform.llm.caching.policy import CachePolicy, Caching
+from agentplatform.llm.caching.verifying import PairVerifier
+from agentplatform.llm.errors import Interrupted
+from agentplatform.llm.journal import StepJournal
+from agentplatform.llm.messages import ModelRequest
+from agentplatform.llm.planning import CallPlace
+from agentplatform.llm.tiers import Tier
 from apps.budgets.models import LedgerEntry
 from apps.context_cache import quick_client
 from apps.gateway import answers as stores
 from apps.gateway.answers import SharedAnswers
 from apps.gateway.models import Call
 from apps.workflows.models import Workflow
+from apps.workflows.store import DatabaseCallStore
 from tests.integration.caching.conftest import LAYERS, KeepingWorker, Submit
 from tests.integration.conftest import Hand
 from tests.unit.conftest import RunningSimulator
 from tests.unit.llm.caching.answers import answer_of
+from tests.unit.llm.conftest import context, identity
 
 Answered = Callable[..., Workflow]
 QUESTION = {"question": "How long is a lease?"}
@@ -110,6 +120,24 @@ def test_a_call_that_goes_with_a_batch_is_not_waited_for_by_those_in_haste(
     assert first.look(key_of(), "a:2") is Turn.UNKNOWN
     first.put(key_of(), "a:2", answer_of(), 60)
     assert isinstance(second.look(key_of(), "b:2"), KeptAnswer)
+
+
+def test_who_waits_does_so_within_its_own_deadline(processes: list[SharedAnswers]) -> None:
+    """Then its attempt has failed in passing, and nothing was bought."""
+    first, second, _ = processes
+    request = ModelRequest(
+        Tier.FAST, ({"role": "user", "content": "?"},), 10, cache=CachePolicy(Caching.EXACT)
+    )
+    place = CallPlace(uuid.UUID(int=1), 0, "")
+    journal = StepJournal(identity(), DatabaseCallStore())
+    cached = Cached(None, second, journal, PairVerifier.load)  # type: ignore[arg-type]  # nothing is bought
+    asked = cached._asked(request, context(), place)
+    assert first.look(asked.key, "a:1") is Turn.OURS
+    with pytest.raises(Interrupted) as caught:
+        cached.complete(request, context(seconds=0.3), place)
+    assert (caught.value.code, caught.value.transient) == ("deadline_exceeded", True)
+    assert journal.pending == []
+    first.give_up(asked.key, "a:1")
 
 
 def test_a_failed_call_is_followed_by_that_of_one_who_waited(

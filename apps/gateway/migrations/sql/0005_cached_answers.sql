@@ -1,9 +1,10 @@
 -- Answers are kept with their settlement, and what is served of them is settled like any call, at no cost.
 
--- Keeps an answer in place of an older one to the same request; `p_keep` is what agentplatform.llm.caching.keys writes.
+-- Keeps an answer in place of an older one to the same request; `p_keep` is what agentplatform.llm.caching.cached writes.
+-- It is no part of what a step does: where a lock on it is not to be had at once the answer is not kept.
 CREATE FUNCTION gateway_keep_answer(
     p_tenant uuid, p_workflow uuid, p_call uuid, p_response jsonb, p_keep jsonb)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS void LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 DECLARE
     v_id uuid;
 BEGIN
@@ -25,6 +26,8 @@ BEGIN
         VALUES (v_id, p_tenant, p_keep ->> 'scope_hash', p_keep ->> 'vector_model', (p_keep ->> 'vector')::halfvec)
         ON CONFLICT (entry_id) DO UPDATE SET model = excluded.model, vector = excluded.vector;
     END IF;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    RAISE LOG 'an answer was not kept: its place is locked';
 END $$;
 
 -- Has a hit by meaning answered live as well, in the background.
