@@ -18,7 +18,7 @@ from agentplatform.llm.caching.wording import read
 
 DEFAULT_THRESHOLD = 0.98
 """The least probability that is served unless a scope has a threshold of its own."""
-FLOOR_THRESHOLD = 0.9
+FLOOR_THRESHOLD = 0.88
 """No scope's threshold goes below."""
 CANDIDATE_SIMILARITY = 0.75
 """Cosine below which an earlier question is not looked at. Of this model of vectors, as all these limits are."""
