@@ -76,7 +76,7 @@ def _exact_hits() -> list[Result]:
     from agentplatform.llm.tiers import Tier
     from apps.gateway.answers import shared_answers
     from apps.workflows.store import DatabaseCallStore
-    from tests.unit.llm.caching.answers import answer_of
+    from tests.integration.caching.kept import answer_of
     from tests.unit.llm.conftest import context
 
     place = CallPlace(uuid.UUID(int=1), 0, "")
@@ -210,7 +210,7 @@ def _fill(
 
     from apps.gateway.models import CacheVector
     from apps.tenants.models import Tenant
-    from tests.unit.llm.caching.answers import answer_of
+    from tests.integration.caching.kept import answer_of
 
     tenant_id = Tenant.objects.values_list("pk", flat=True).first()
     assert tenant_id is not None

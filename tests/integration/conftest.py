@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from apps.workflows.models import Step, Workflow
 from apps.workflows.services import workflow_start
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from apps.workflows.submissions import submission_make
+from tests.embedder import running_embedder
 from tests.integration.emptying import quick_emptying
 
 
@@ -40,6 +42,13 @@ def _quick_emptying(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 def tenant(transactional_db: None) -> Tenant:
     """A standard tenant."""
     return tenant_create(name="acme", tier="standard")
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[None]:
+    """The embedder, where the settings say it is."""
+    with running_embedder(Path(settings.EMBEDDER_SOCKET)):
+        yield
 
 
 @pytest.fixture

@@ -46,25 +46,11 @@ class Ask:
         return {"texts": texts}
 
 
-@registry.agent("ask_by_meaning")
-class AskByMeaning:
-    """Asks `input.question`; its answer, which is `input.label`, may serve whoever asks the same in other words."""
-
-    caching = Caching.SEMANTIC
-
-    def run(self, step: StepContext) -> Any:
-        question = step.input["question"]
-        prompt = (
-            f"<question>{question}</question>\n<labels>{step.input['label']}</labels>\nReply with the label."
-        )
-        return step.complete(prompt, max_tokens=20, asked=question, depends_on=()).text
-
-
 @registry.agent("question")
 class Question:
     """Asks a model `input.question`, as it is answered from version `input.version` of something.
 
-    With `input.fail_once`, its first attempt fails once it has the answer.
+    With `input.label`, the model is told to answer with that, however the question is put. With `input.fail_once`, its first attempt fails once it has the answer.
     """
 
     caching = Caching.SEMANTIC
@@ -73,6 +59,8 @@ class Question:
         question = step.input["question"]
         version = step.input.get("version", 1)
         prompt = f"Answer shortly, by version {version}.\n{question}"
+        if label := step.input.get("label"):
+            prompt += f"\n<labels>{label}</labels>\nReply with the label."
         response = step.complete(prompt, max_tokens=60, asked=question, depends_on=(f"version:{version}",))
         if step.attempt == 1 and step.input.get("fail_once"):
             raise StepError("made_to_fail", "This attempt fails on purpose.", transient=True)

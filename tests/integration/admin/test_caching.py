@@ -15,7 +15,7 @@ from apps.tenants.services import tenant_create
 from apps.workflows.letters import OperatorAction
 from apps.workflows.models import Workflow
 from tests.integration.admin.conftest import Person, change_url, list_url, logged, operation_url
-from tests.integration.gateway.kept import asked, is_kept, keep, serve
+from tests.integration.caching.kept import asked, check_of, is_kept, keep, serve
 from tests.integration.stack.launching import free_ports
 
 PURGE_MANY = reverse("admin:gateway_cacheentry_purge_many")
@@ -270,14 +270,11 @@ def test_checks_are_listed_with_their_verdicts(reader: Person, tenant: Tenant, s
     """And found by the run that was served."""
     answer = keep(tenant, asked(QUESTION))
     checks = [
-        CacheCheck.objects.create(
-            tenant=tenant,
+        check_of(
+            tenant,
             use_case=scope.use_case,
-            call_id=answer.entry_id,
             workflow_id=answer.source_workflow_id,
             entry_id=answer.entry_id,
-            similarity=0.97,
-            probability=0.95,
             source=source,
             status=status,
         )

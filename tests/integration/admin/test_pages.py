@@ -38,6 +38,7 @@ from apps.workflows.heartbeat import heartbeat_write
 from apps.workflows.models import Feedback, Heartbeat, QueueConfig, Step, Workflow, WorkflowDefinition
 from apps.workflows.services import feedback_give
 from tests.integration.admin.conftest import HOSTILE, HOSTILE_ESCAPED, Person, change_url, list_url
+from tests.integration.caching.kept import check_of
 from tests.integration.conftest import Hand
 
 SHOWN = (
@@ -127,14 +128,10 @@ def cached(tenant: Tenant) -> None:
         switched_off_at="2026-01-01T00:00:00Z",
         switched_off_because=HOSTILE,
     )
-    CacheCheck.objects.create(
-        tenant=tenant,
+    check_of(
+        tenant,
         use_case=HOSTILE,
-        call_id=uuid7(),
-        workflow_id=uuid7(),
         entry_id=entry.pk,
-        similarity=0.97,
-        probability=0.95,
         request={"asked": HOSTILE},
         served={"text": HOSTILE},
     )

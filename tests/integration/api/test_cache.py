@@ -13,15 +13,14 @@ from apps.tenants.services import api_key_issue, tenant_create
 from apps.workflows.letters import OperatorAction
 from apps.workflows.models import Workflow
 from tests.integration.api.conftest import Api, assert_problem
-from tests.integration.gateway.kept import asked, is_kept, keep, serve
-from tests.integration.insights.conftest import DAY, spent, this_hour
+from tests.integration.caching.kept import asked, is_kept, keep, serve
+from tests.integration.insights.conftest import DAY, HIT, spent, this_hour
 from tests.integration.stack.launching import free_ports
 
 CACHE = "/api/v1/cache/"
 PURGE = f"{CACHE}purge/"
 QUESTION = asked("When do employees travel first class?")
 SUMMARY = asked("When do employees travel first class?", "summarize_document.summarize")
-HIT = {"kind": "cache_hit", "served_tokens": 300, "avoided_usd_micros": 40}
 
 
 @pytest.fixture

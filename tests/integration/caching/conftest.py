@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,15 +19,16 @@ from agentplatform.simulator.settings import SimulatorSettings
 from apps.context_cache import quick_client
 from apps.gateway import cache_selectors
 from apps.gateway.answers import LEASE_PREFIX, PREFIX, SharedAnswers
+from apps.tenants.models import Tenant
 from apps.workflows.models import Workflow
-from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
-from tests.embedder import running_embedder
+from apps.workflows.store import DatabaseCallStore
 from tests.integration.conftest import Hand
 from tests.integration.gateway.test_running_steps import Nobody
 from tests.unit.conftest import RunningSimulator, serve
 from tests.unit.llm.conftest import gateway_to, provider_at
 
 Submit = Callable[..., Workflow]
+Answered = Callable[..., Workflow]
 LAYERS = frozenset({"exact", "semantic"})
 
 
@@ -42,13 +42,6 @@ def simulator(_simulator: RunningSimulator) -> RunningSimulator:
     """A simulator that answers at once, without faults and with no calls counted."""
     _simulator.reset()
     return _simulator
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[None]:
-    """The embedder, where the settings say it is."""
-    with running_embedder(Path(settings.EMBEDDER_SOCKET)):
-        yield
 
 
 @pytest.fixture
@@ -69,17 +62,22 @@ def _empty(client: redis.Redis) -> None:
 
 
 class KeepingWorker:
-    """A worker whose gateway keeps answers, with a view of the stores of its own."""
+    """A worker of some queues whose gateway keeps answers, with a view of the stores of its own."""
 
-    def __init__(self, simulator: RunningSimulator, hand: Hand, redis_url: str = "", **options: Any) -> None:
-        self.hand = hand
-        self.answers = SharedAnswers(quick_client(redis_url or settings.REDIS_URL), LAYERS)
+    def __init__(
+        self,
+        simulator: RunningSimulator,
+        queues: Sequence[str] = ("standard",),
+        client: redis.Redis | None = None,
+        **options: Any,
+    ) -> None:
+        self.hands = [Hand(f"keeping {queue}", queue=queue) for queue in queues]
         self.executor = Executor(
-            store=DatabaseStepStore(hand.name),
+            store=self.hands[0].store,
             calls=DatabaseCallStore(),
             gateway=gateway_to(
                 {"anthropic": provider_at(simulator.url)},
-                answers=self.answers,
+                answers=SharedAnswers(client or quick_client(settings.REDIS_URL), LAYERS),
                 verifier=PairVerifier.load,
                 **options,
             ),
@@ -89,28 +87,33 @@ class KeepingWorker:
             limits=ContinuationLimits(),
         )
 
-    def run(self, hint: tuple[Any, int]) -> None:
-        """Runs the step of a hint."""
+    def _run(self, hint: tuple[Any, int]) -> None:
         try:
             self.executor.run(*hint)
         finally:
             connection.close()
 
-    def work(self) -> None:
-        """Runs whatever is admitted until nothing is, eight steps at a time."""
+    def work(self) -> int:
+        """Runs whatever is admitted until nothing is, eight steps at a time; returns how many steps that were."""
+        steps = 0
         with ThreadPoolExecutor(8) as threads:
-            while hints := self.hand.admit():
-                list(threads.map(self.run, hints))
+            while hints := [hint for hand in self.hands for hint in hand.admit()]:
+                steps += len(hints)
+                if len(hints) == 1:  # a thread of its own would need a connection of its own
+                    self.executor.run(*hints[0])
+                else:
+                    list(threads.map(self._run, hints))
+        return steps
 
 
 @pytest.fixture
-def worker(simulator: RunningSimulator, hand: Hand, server: redis.Redis) -> KeepingWorker:
+def worker(simulator: RunningSimulator, tenant: Tenant, server: redis.Redis) -> KeepingWorker:
     """A worker that nothing is kept for yet."""
-    return KeepingWorker(simulator, hand)
+    return KeepingWorker(simulator)
 
 
 @pytest.fixture
-def answered(worker: KeepingWorker, submit: Submit) -> Callable[..., Workflow]:
+def answered(worker: KeepingWorker, submit: Submit) -> Answered:
     """Submits a question, has it answered, and returns the run as it has ended."""
 
     def answer(question: str = "How long is a lease?", type_: str = "one_question", **more: Any) -> Workflow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -15,11 +14,9 @@ from apps.gateway.answers import PREFIX
 from apps.gateway.models import CacheEntry, Call
 from apps.tenants.services import tenant_create
 from apps.workflows.dispatching import wake_due
-from apps.workflows.models import Step, Workflow
-from tests.integration.caching.conftest import KeepingWorker, Submit
+from apps.workflows.models import Step
+from tests.integration.caching.conftest import Answered, KeepingWorker, Submit
 from tests.unit.conftest import RunningSimulator
-
-Answered = Callable[..., Workflow]
 
 
 def test_the_same_request_is_answered_from_the_cache(answered: Answered, simulator: RunningSimulator) -> None:

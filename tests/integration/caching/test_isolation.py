@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-import uuid
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import redis
 from django.conf import settings as configured
 
-from agentplatform.embedding.vectors import DIMENSIONS, MODEL_NAME
+from agentplatform.embedding.vectors import DIMENSIONS
 from agentplatform.llm.caching.answers import KeptAnswer
 from agentplatform.llm.caching.keys import CacheKey, cache_key
 from agentplatform.llm.caching.policy import CachePolicy, Caching
@@ -23,8 +21,8 @@ from apps.gateway.models import CacheEntry
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
 from tests.integration.caching.conftest import LAYERS
+from tests.integration.caching.kept import answer_of, keep_at
 from tests.product import LONG
-from tests.unit.llm.caching.answers import answer_of
 
 PROBES = 10_000 if LONG else 1_000
 SAME_VECTOR = [DIMENSIONS**-0.5] * DIMENSIONS
@@ -63,22 +61,6 @@ def tenants(transactional_db: None) -> list[Tenant]:
     return [tenant_create(name=f"tenant {number}", tier="standard") for number in range(6)]
 
 
-def keep(store: SharedAnswers, key: CacheKey, answer: KeptAnswer) -> None:
-    document: dict[str, Any] = {
-        "entry_id": str(answer.entry_id),
-        "use_case": key.use_case,
-        "scope_hash": key.scope_hash,
-        "key_hash": key.key_hash,
-        "subject": key.subject,
-        "worth_usd_micros": 7,
-        "ttl_seconds": 600,
-        "vector": str(SAME_VECTOR),
-        "vector_model": MODEL_NAME,
-    }
-    store.put(key, "x:1", answer, 600)
-    store.keep(key, answer, uuid.uuid4(), document)
-
-
 def test_random_probes_of_other_tenants_and_scopes_find_nothing(
     store: SharedAnswers, tenants: list[Tenant]
 ) -> None:
@@ -87,7 +69,7 @@ def test_random_probes_of_other_tenants_and_scopes_find_nothing(
     places = [(tenant, scope) for tenant in tenants for scope in SCOPES]
     answered = set(chance.sample(range(len(places)), len(places) // 2))
     for number in answered:
-        keep(store, key_in(*places[number]), answer_of(f"place {number}"))
+        keep_at(key_in(*places[number]), answer_of(f"place {number}"), SAME_VECTOR)
     assert CacheEntry.objects.count() == len(answered)
     silent = [place for number, place in enumerate(places) if number not in answered]
     for probe in range(PROBES):
@@ -106,7 +88,7 @@ def test_a_key_of_one_tenant_opens_nothing_of_another(store: SharedAnswers, tena
     """Even one whose hashes are stolen."""
     one, other = tenants[:2]
     key = key_in(one, SCOPES[0])
-    keep(store, key, answer_of())
+    keep_at(key, answer_of(), SAME_VECTOR)
     stolen = replace(key, tenant_id=other.pk)
     assert not isinstance(store.look(stolen, "p:1"), KeptAnswer)
     assert store.recall(stolen) is None

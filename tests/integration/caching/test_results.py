@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,10 +17,9 @@ from apps.tenants.services import tenant_create
 from apps.workflows.models import Event, Workflow
 from apps.workflows.services import workflow_start
 from apps.workflows.submissions import submission_make
-from tests.integration.caching.conftest import KeepingWorker, Submit
+from tests.integration.caching.conftest import Answered, KeepingWorker, Submit
 from tests.unit.conftest import RunningSimulator
 
-Answered = Callable[..., Workflow]
 KEPT = "one_kept_question"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import redis
 
@@ -14,12 +12,11 @@ from apps.gateway.models import CacheCheck, CacheEntry, CacheScope, CacheVector,
 from apps.knowledge.services import document_create
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
-from apps.workflows.models import Workflow
+from tests.integration.caching.conftest import Answered
 from tests.unit.conftest import RunningSimulator
 
 pytestmark = pytest.mark.usefixtures("embedder")
 
-Answered = Callable[..., Workflow]
 ASKED = "How do I rotate an API key?"
 SAME = "How can I rotate an API key?"
 

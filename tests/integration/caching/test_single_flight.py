@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,12 +31,10 @@ from apps.gateway.models import Call
 from apps.workflows.models import Workflow
 from apps.workflows.store import DatabaseCallStore
 from tests.integration.caching.conftest import LAYERS, KeepingWorker, Submit
-from tests.integration.conftest import Hand
+from tests.integration.caching.kept import answer_of
 from tests.unit.conftest import RunningSimulator
-from tests.unit.llm.caching.answers import answer_of
 from tests.unit.llm.conftest import context, identity
 
-Answered = Callable[..., Workflow]
 QUESTION = {"question": "How long is a lease?"}
 
 
@@ -51,11 +49,11 @@ def processes(server: redis.Redis) -> list[SharedAnswers]:
 
 
 def test_a_burst_of_equal_submissions_makes_one_call(
-    simulator: RunningSimulator, hand: Hand, server: redis.Redis, submit: Submit
+    simulator: RunningSimulator, server: redis.Redis, submit: Submit
 ) -> None:
     """Two hundred, by three workers: all are answered, one has paid."""
     simulator.fault(delay_seconds=0.3)
-    workers = [KeepingWorker(simulator, hand) for _ in range(3)]
+    workers = [KeepingWorker(simulator) for _ in range(3)]
     submitted = [submit("one_question", QUESTION).pk for _ in range(200)]
     threads = [threading.Thread(target=worker.work) for worker in workers]
     for thread in threads:
@@ -141,11 +139,11 @@ def test_who_waits_does_so_within_its_own_deadline(processes: list[SharedAnswers
 
 
 def test_a_failed_call_is_followed_by_that_of_one_who_waited(
-    simulator: RunningSimulator, hand: Hand, server: redis.Redis, submit: Submit
+    simulator: RunningSimulator, server: redis.Redis, submit: Submit
 ) -> None:
     """Everybody is answered, and one has paid."""
     simulator.fault(delay_seconds=0.2, status=400, count=1)
-    worker = KeepingWorker(simulator, hand)
+    worker = KeepingWorker(simulator)
     runs = [submit("one_question", QUESTION) for _ in range(5)]
     worker.work()
     statuses = sorted(
@@ -175,10 +173,10 @@ def test_a_redis_that_hangs_is_passed_by_within_50_ms(silent_server: str) -> Non
 
 
 def test_without_redis_everybody_is_answered(
-    simulator: RunningSimulator, hand: Hand, silent_server: str, submit: Submit
+    simulator: RunningSimulator, silent_server: str, submit: Submit
 ) -> None:
     """From the database, or by the model: never by an error."""
-    worker = KeepingWorker(simulator, hand, silent_server)
+    worker = KeepingWorker(simulator, client=quick_client(silent_server, 0.05))
     runs: list[Any] = []
     for _ in range(2):
         runs.append(submit("one_question", QUESTION))

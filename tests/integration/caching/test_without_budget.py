@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import redis
@@ -12,10 +11,8 @@ from agentplatform.llm.caching.policy import CacheControl
 from apps.budgets.models import Budget
 from apps.gateway.models import CacheEntry
 from apps.tenants.models import Tenant
-from apps.workflows.models import Workflow
+from tests.integration.caching.conftest import Answered
 from tests.unit.conftest import RunningSimulator
-
-Answered = Callable[..., Workflow]
 
 
 def spent(tenant: Tenant) -> None:

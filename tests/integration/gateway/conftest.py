@@ -39,15 +39,20 @@ def simulator(
 ) -> RunningSimulator:
     """A simulator whose batches end at once, and a platform that sends them at once."""
     _simulator.reset()
-    _simulator.set_provider("anthropic", batches={"seconds": 0})
+    send_batches_at_once(_simulator, settings, monkeypatch)
+    return _simulator
+
+
+def send_batches_at_once(simulator: RunningSimulator, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the platform send batches at once, to this simulator, where they end at once."""
+    simulator.set_provider("anthropic", batches={"seconds": 0})
     monkeypatch.setenv("BATCH_TEST_KEY", "test-key")
-    Provider.objects.update(base_url=_simulator.url, secret="env:BATCH_TEST_KEY")
+    Provider.objects.update(base_url=simulator.url, secret="env:BATCH_TEST_KEY")
     selectors._provider_settings.cache_clear()
     selectors._catalogue.cache_clear()
     settings.BATCH_WAIT_SECONDS = 0.0
     settings.BATCH_POLL_SECONDS = 0.0
     settings.BATCH_LEASE_SECONDS = 30.0
-    return _simulator
 
 
 class PatientWorker:

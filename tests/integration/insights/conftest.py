@@ -18,6 +18,8 @@ from apps.tenants.services import tenant_create
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 USD = 1_000_000
+HIT = {"kind": "cache_hit", "served_tokens": 300, "avoided_usd_micros": 40}
+"""Of an entry for an answer that was not bought."""
 
 
 def this_hour() -> datetime:

@@ -9,9 +9,7 @@ from apps.budgets.answer_selectors import LayerAnswers, answers_by, answers_in
 from apps.budgets.models import HourlyAnswers, HourlySpend
 from apps.budgets.rollup import spend_rollup
 from apps.tenants.models import Tenant
-from tests.integration.insights.conftest import DAY, HOUR, spent, this_hour
-
-HIT = {"kind": "cache_hit", "served_tokens": 300, "avoided_usd_micros": 40}
+from tests.integration.insights.conftest import DAY, HIT, HOUR, spent, this_hour
 
 
 def of_all_kinds(tenant: Tenant, hour: object) -> None:

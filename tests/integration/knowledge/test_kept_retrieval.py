@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -25,23 +24,11 @@ from apps.knowledge.retrieval import VECTORS_INCOMPLETE, retrieve
 from apps.knowledge.services import document_create, document_delete, document_update
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
-from tests.embedder import running_embedder
 from tests.pdfs import pdf_of
 
+pytestmark = pytest.mark.usefixtures("embedder")
+
 QUESTION = "How many elephants are there?"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _running() -> Iterator[None]:
-    """The embedder, where the settings say it is."""
-    with running_embedder(Path(settings.EMBEDDER_SOCKET)):
-        yield
-
-
-@pytest.fixture
-def tenant(transactional_db: None) -> Tenant:
-    """A standard tenant."""
-    return tenant_create(name="acme", tier="standard")
 
 
 def add(tenant: Tenant, content: str = "Elephants: 0.") -> Document:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from typing import Any
 
+from agentplatform.embedding.vectors import MODEL_NAME, Vector
 from agentplatform.identifiers import uuid7
 from agentplatform.llm.caching.answers import KeptAnswer
 from agentplatform.llm.caching.keys import CacheKey, cache_key
@@ -11,7 +14,7 @@ from agentplatform.llm.caching.policy import CachePolicy, Caching
 from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
 from agentplatform.llm.tiers import Tier
 from apps.gateway.answers import shared_answers
-from apps.gateway.models import Call
+from apps.gateway.models import CacheCheck, Call
 from apps.tenants.models import Tenant
 
 
@@ -33,9 +36,9 @@ def key_of(tenant: Tenant, request: ModelRequest) -> CacheKey:
     return cache_key(request, request.cache, tenant.pk, "answer_question", None)
 
 
-def said(text: str) -> ModelResponse:
-    """What a model answered."""
-    return ModelResponse(
+def answer_of(text: str = "Yes.", workflow_id: uuid.UUID | None = None) -> KeptAnswer:
+    """An answer of these words that a run has bought."""
+    response = ModelResponse(
         ({"type": "text", "text": text},),
         "end_turn",
         Usage(10, 5),
@@ -43,6 +46,7 @@ def said(text: str) -> ModelResponse:
         "anthropic",
         tier="fast",
     )
+    return KeptAnswer(response, 70, workflow_id or uuid7(), time.time())
 
 
 def keep(
@@ -54,17 +58,23 @@ def keep(
     seconds: float = 3_600,
 ) -> KeptAnswer:
     """Keeps an answer that a run has bought, in Redis and in the database."""
-    answer = KeptAnswer(said(text), 70, workflow_id or uuid7(), 1_700_000_000.0)
-    key = key_of(tenant, request)
+    return keep_at(key_of(tenant, request), answer_of(text, workflow_id), seconds=seconds)
+
+
+def keep_at(
+    key: CacheKey, answer: KeptAnswer, vector: Vector | None = None, *, seconds: float = 3_600
+) -> KeptAnswer:
+    """Keeps an answer under a key, with the vector of its question if there is one."""
     document = {
         "entry_id": str(answer.entry_id),
         "use_case": key.use_case,
         "scope_hash": key.scope_hash,
         "key_hash": key.key_hash,
         "subject": key.subject,
-        "worth_usd_micros": 70,
+        "worth_usd_micros": answer.worth_usd_micros,
         "ttl_seconds": seconds,
-        "vector": None,
+        "vector": str(vector) if vector else None,
+        "vector_model": MODEL_NAME,
     }
     shared_answers().put(key, "nobody", answer, 600)
     shared_answers().keep(key, answer, uuid7(), document)
@@ -105,4 +115,12 @@ def serve(tenant: Tenant, answer: KeptAnswer, workflow_id: uuid.UUID, *, layer: 
             "source_workflow_id": str(answer.source_workflow_id),
             "entry_id": str(answer.entry_id),
         },
+    )
+
+
+def check_of(tenant: Tenant, **fields: Any) -> CacheCheck:
+    """A check of a hit by meaning, as these fields say."""
+    ids = {name: uuid7() for name in ("call_id", "workflow_id", "entry_id")}
+    return CacheCheck.objects.create(
+        **{"tenant": tenant, "similarity": 0.9, "probability": 0.95} | ids | fields
     )

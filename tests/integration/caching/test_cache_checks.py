@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
+import redis
 from django.db.models import F
 from django.db.models.functions import Now
 
-from agentplatform.agents.registry import registry
-from agentplatform.execution.executor import ContinuationLimits, Executor
-from agentplatform.execution.running import RunningSteps
-from agentplatform.identifiers import uuid7
-from agentplatform.llm.caching.verifying import DEFAULT_THRESHOLD, PairVerifier
-from agentplatform.simulator.settings import SimulatorSettings
+from agentplatform.llm.caching.verifying import DEFAULT_THRESHOLD
 from apps.budgets.models import Budget, LedgerEntry
 from apps.embedder import question_vector
-from apps.gateway.answers import shared_answers
 from apps.gateway.cache_check_services import check_decide, checks_take, scope_switch_on
 from apps.gateway.models import CacheCheck, CacheScope, Call
 from apps.notifications.endpoints import endpoint_create
@@ -31,79 +24,33 @@ from apps.workflows.cache_checks import CHECK_TYPE, checks_advance
 from apps.workflows.models import Feedback, StepAttempt, Workflow
 from apps.workflows.selectors import current_definitions, workflows_of
 from apps.workflows.services import feedback_give, workflow_cancel
-from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from apps.workflows.submissions import InvalidSubmission
-from tests.embedder import running_embedder
-from tests.integration.conftest import Hand
-from tests.integration.gateway.kept import asked, said
-from tests.integration.gateway.test_running_steps import Nobody
-from tests.unit.conftest import RunningSimulator, serve
-from tests.unit.llm.conftest import gateway_to, provider_at
+from tests.integration.caching.conftest import KeepingWorker, Submit
+from tests.integration.caching.kept import answer_of, asked, check_of
+from tests.unit.conftest import RunningSimulator
 
-Submit = Callable[..., Workflow]
+Ask = Callable[..., Workflow]
 QUESTION, ALIKE = "How do I rotate an API key?", "How can I rotate an API key?"
-USE_CASE = "one_ask_by_meaning.step_0"
-
-
-@pytest.fixture(scope="module")
-def _embedder() -> Iterator[None]:
-    with running_embedder(Path(django_settings.EMBEDDER_SOCKET)):
-        yield
-
-
-@pytest.fixture(scope="module")
-def _simulator() -> Iterator[RunningSimulator]:
-    yield from serve(SimulatorSettings(latency_scale=0))
+USE_CASE = "one_question.step_0"
+PROBABLE = round(DEFAULT_THRESHOLD + 0.005, 4)
+"""Such an answer is served where nothing was learned yet."""
 
 
 @pytest.fixture
-def simulator(_simulator: RunningSimulator) -> RunningSimulator:
-    """A simulator that answers at once, with no calls counted."""
-    _simulator.reset()
-    return _simulator
-
-
-class CachingWorker:
-    """Runs steps of the standard and the batch queue, and keeps answers."""
-
-    def __init__(self, simulator: RunningSimulator) -> None:
-        self.hands = [Hand(f"caching {queue}", queue=queue) for queue in ("standard", "batch")]
-        self.executor = Executor(
-            store=DatabaseStepStore(self.hands[0].name),
-            calls=DatabaseCallStore(),
-            gateway=gateway_to(
-                {"anthropic": provider_at(simulator.url)},
-                answers=shared_answers(),
-                verifier=PairVerifier.load,
-            ),
-            find_agent=registry.find_agent,
-            running=RunningSteps(),
-            reports=Nobody(),
-            limits=ContinuationLimits(),
-        )
-
-    def work(self) -> None:
-        """Runs what is admitted now."""
-        for hand in self.hands:
-            for hint in hand.admit():
-                self.executor.run(*hint)
+def worker(simulator: RunningSimulator, tenant: Tenant, server: redis.Redis) -> KeepingWorker:
+    """A worker of the queue that is submitted to, and of that of the checks."""
+    return KeepingWorker(simulator, ("standard", "batch"))
 
 
 @pytest.fixture
-def worker(tenant: Tenant, simulator: RunningSimulator) -> CachingWorker:
-    """A worker with the layers of caching."""
-    return CachingWorker(simulator)
-
-
-@pytest.fixture
-def ask(tenant: Tenant, worker: CachingWorker, submit: Submit, _embedder: None) -> Callable[..., Workflow]:
+def ask(tenant: Tenant, worker: KeepingWorker, submit: Submit, embedder: None) -> Ask:
     """Asks a question in a run, to be answered with the label unless an answer is kept."""
     CacheScope.objects.create(tenant=tenant, use_case=USE_CASE, pinned_threshold=0.0, checked_share=1.0)
     for question in (QUESTION, ALIKE):
         assert question_vector(tenant.pk, question, timeout_seconds=20)
 
     def ask_one(question: str, label: str) -> Workflow:
-        workflow = submit("one_ask_by_meaning", {"question": question, "label": label})
+        workflow = submit("one_question", {"question": question, "label": label})
         worker.work()
         workflow.refresh_from_db()
         assert workflow.status == "succeeded", list(
@@ -114,31 +61,27 @@ def ask(tenant: Tenant, worker: CachingWorker, submit: Submit, _embedder: None) 
     return ask_one
 
 
-def checked(tenant: Tenant, probability: float = 0.95, **fields: Any) -> CacheCheck:
-    """A hit that is being looked at."""
-    ids = {name: uuid7() for name in ("call_id", "workflow_id", "entry_id")}
+def checked(tenant: Tenant, **fields: Any) -> CacheCheck:
+    """A hit that is being looked at, of an answer that was probable enough to be served."""
     document = {
         "request": asked(QUESTION).to_json(),
-        "served": said("Long ago.").to_json(),
+        "served": answer_of("Long ago.").response.to_json(),
         "status": "asked",
     }
-    return CacheCheck.objects.create(
-        tenant=tenant,
-        **{"use_case": USE_CASE, "similarity": 0.9, "probability": probability} | ids | document | fields,
-    )
+    return check_of(tenant, **{"use_case": USE_CASE, "probability": PROBABLE} | document | fields)
 
 
-def decide(tenant: Tenant, *verdicts: bool, probability: float = 0.95) -> CacheScope:
+def decide(tenant: Tenant, *verdicts: bool, probability: float = PROBABLE) -> CacheScope:
     """Decides so many checks, and returns what is known of their scope then."""
     for agrees in verdicts:
-        assert check_decide(checked(tenant, probability).pk, agrees=agrees)
+        assert check_decide(checked(tenant, probability=probability).pk, agrees=agrees)
     return CacheScope.objects.get(tenant=tenant, use_case=USE_CASE)
 
 
 @pytest.mark.parametrize(("live", "verdict"), [("red", "agreed"), ("blue", "differed")])
 def test_a_hit_is_answered_live_compared_and_counted(
-    ask: Callable[..., Workflow],
-    worker: CachingWorker,
+    ask: Ask,
+    worker: KeepingWorker,
     simulator: RunningSimulator,
     tenant: Tenant,
     live: str,
@@ -147,7 +90,7 @@ def test_a_hit_is_answered_live_compared_and_counted(
     """By a run of the tenant's in the batch queue, which is paid for; what was asked is forgotten afterwards."""
     ask(QUESTION, "red")
     served = ask(ALIKE, live)
-    assert served.result == "red"
+    assert served.result == {"answer": "red"}
     assert (Call.objects.get(workflow_id=served.pk).cache or {})["layer"] == "semantic"
     assert checks_advance() == 1
     check = CacheCheck.objects.get()
@@ -168,9 +111,9 @@ def test_a_hit_is_answered_live_compared_and_counted(
 def test_wrong_answers_raise_the_threshold_and_at_last_switch_the_scope_off(tenant: Tenant) -> None:
     """The tenant and operators are told once, by numbers alone; checks that wait are given up."""
     scope = decide(tenant, True, True, False)
-    assert (scope.threshold, scope.checked, scope.wrong) == (0.9501, 3, 1)
+    assert (scope.threshold, scope.checked, scope.wrong) == (round(PROBABLE + 0.0001, 4), 3, 1)
     waiting = checked(tenant, status="pending")
-    scope = decide(tenant, False, False, False, probability=0.97)
+    scope = decide(tenant, False, False, False, probability=PROBABLE + 0.01)
     assert scope.switched_off_at is not None
     assert "surely more than 1%" in scope.switched_off_because
     notice = Notice.objects.get()
@@ -211,10 +154,13 @@ def api_key(tenant: Tenant) -> ApiKey:
     return api_key_issue(name="app", tenant=tenant).api_key
 
 
-def test_a_thumbs_down_counts_until_it_is_withdrawn(ask: Callable[..., Workflow], api_key: ApiKey) -> None:
+def test_a_thumbs_down_counts_until_it_is_withdrawn(ask: Ask, api_key: ApiKey) -> None:
     """Once, however often it is given; a live answer that agrees does not make up for it."""
     ask(QUESTION, "red")
     served = ask(ALIKE, "red")
+    call = Call.objects.get(workflow_id=served.pk)
+    # It was as good as certain, above which no threshold goes.
+    Call.objects.filter(pk=call.pk).update(cache={**(call.cache or {}), "probability": PROBABLE})
     for _ in range(2):
         feedback_give(served, api_key=api_key, rating=Feedback.Rating.DOWN)
     complaint = CacheCheck.objects.get(source="feedback")
@@ -231,7 +177,7 @@ def test_a_thumbs_down_counts_until_it_is_withdrawn(ask: Callable[..., Workflow]
 
 
 def test_a_thumbs_down_on_a_result_that_was_given_again_counts_for_its_source(
-    ask: Callable[..., Workflow], submit: Submit, api_key: ApiKey
+    ask: Ask, submit: Submit, api_key: ApiKey
 ) -> None:
     """The answers are in that run. One on answers that were bought counts for nothing."""
     bought = ask(QUESTION, "red")
@@ -247,7 +193,7 @@ def test_a_thumbs_down_on_a_result_that_was_given_again_counts_for_its_source(
 
 
 def test_a_check_keeps_to_its_tenants_budget(
-    tenant: Tenant, worker: CachingWorker, simulator: RunningSimulator
+    tenant: Tenant, worker: KeepingWorker, simulator: RunningSimulator
 ) -> None:
     """Nothing is asked while there is no room; the check fails with its run."""
     Budget.objects.create(name="none", scope="tenant", tenant=tenant, daily_usd_micros=1)
@@ -300,7 +246,7 @@ def test_what_nobody_had_time_for_is_given_up(tenant: Tenant, settings: Any) -> 
     assert (old.status, old.request, new.status) == ("failed", None, "pending")
 
 
-def test_tenants_neither_see_nor_submit_checks(tenant: Tenant, submit: Submit, worker: CachingWorker) -> None:
+def test_tenants_neither_see_nor_submit_checks(tenant: Tenant, submit: Submit, worker: KeepingWorker) -> None:
     """Nor are they told of their end; other runs they are told of."""
     endpoint_create(tenant=tenant, url="https://example.com/hook")
     checked(tenant, status="pending")
@@ -319,7 +265,7 @@ def test_tenants_neither_see_nor_submit_checks(tenant: Tenant, submit: Submit, w
 
 
 def test_a_run_without_an_open_check_asks_nothing(
-    tenant: Tenant, worker: CachingWorker, simulator: RunningSimulator
+    tenant: Tenant, worker: KeepingWorker, simulator: RunningSimulator
 ) -> None:
     """It was decided meanwhile, or purged."""
     checked(tenant, status="pending")

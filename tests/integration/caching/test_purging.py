@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,9 +16,9 @@ from apps.workflows.cached_results import cache_purge, results_purge
 from apps.workflows.letters import OperatorAction
 from apps.workflows.models import Workflow
 from apps.workflows.operations import Actor
-from tests.integration.gateway.kept import asked, is_kept, keep, serve
+from tests.integration.caching.conftest import Submit
+from tests.integration.caching.kept import asked, check_of, is_kept, keep, serve
 
-Submit = Callable[..., Workflow]
 BOTH, NEITHER = (True, True), (False, False)
 ONE, OTHER = asked("Which one?"), asked("Which other?")
 KIND = asked("Which kind?", "answer_question.classify")
@@ -79,14 +77,7 @@ def test_single_answers_are_purged_with_the_checks_of_them(tenant: Tenant, other
     """Not one of another tenant's, where a tenant is given."""
     one, other = keep(tenant, ONE), keep(tenant, OTHER)
     call = serve(tenant, one, uuid7())
-    CacheCheck.objects.create(
-        tenant=tenant,
-        call_id=call.pk,
-        workflow_id=call.workflow_id,
-        entry_id=one.entry_id,
-        similarity=1,
-        probability=1,
-    )
+    check_of(tenant, call_id=call.pk, workflow_id=call.workflow_id, entry_id=one.entry_id)
     assert answers_purge(tenant=other_tenant, entry_ids=[one.entry_id]) == 0
     assert answers_purge(entry_ids=[one.entry_id]) == 1
     assert (is_kept(tenant, ONE), is_kept(tenant, OTHER)) == (NEITHER, BOTH)
@@ -156,14 +147,9 @@ def test_answers_are_deleted_long_after_they_have_expired(tenant: Tenant, settin
     assert CacheEntry.objects.get().subject == "Which other?"
 
 
-def _check(tenant: Tenant, **fields: Any) -> CacheCheck:
-    ids = {name: uuid.uuid4() for name in ("call_id", "workflow_id", "entry_id")}
-    return CacheCheck.objects.create(tenant=tenant, similarity=1, probability=1, **ids, **fields)
-
-
 def test_old_checks_are_deleted(tenant: Tenant) -> None:
     """After thirty days."""
-    _check(tenant, status="agreed", decided_at="2020-01-01T00:00:00Z")
-    recent = _check(tenant, status="agreed", decided_at="2100-01-01T00:00:00Z")
+    check_of(tenant, status="agreed", decided_at="2020-01-01T00:00:00Z")
+    recent = check_of(tenant, status="agreed", decided_at="2100-01-01T00:00:00Z")
     assert answers_expire()["cache_checks"] == 1
     assert CacheCheck.objects.get() == recent
