@@ -43,7 +43,9 @@ def test_the_last_of_a_budget_is_spent_to_the_micro_dollar(
     assert told["killed"] == KILLS
     assert 0.98 * cap <= told["used_usd_micros"] <= cap, told
     assert told["used_usd_micros"] == told["ledger_usd_micros"]
-    assert all(told[kind] for kind in ("failed", "fallbacks", "batched", "unknown_usd_micros")), told
+    assert all(told[kind] for kind in ("failed", "fallbacks", "batched")), told
+    # Of a few that are killed it may be that none was in the midst of a call.
+    assert told["unknown_usd_micros"] or not LONG, told
     assert product.query("SELECT count(*) FROM budgets_reservation") == [(0,)]
     billed = sum(
         price * call[bucket]
