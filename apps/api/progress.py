@@ -46,6 +46,11 @@ class WorkflowView:
         return sum(step["status"] in ENDED_STEPS for step in self.data["steps"])
 
     @property
+    def steps(self) -> str:
+        """How many of its steps have ended; nothing of a run that was given a kept result, and has none."""
+        return "" if self.cached_seconds is not None else f"{self.steps_ended}/{self.steps_total}"
+
+    @property
     def doing(self) -> str:
         """The steps under way, else the workflow's status."""
         if self.cached_seconds is not None:
@@ -115,7 +120,7 @@ class Bars:
             self.tasks[index],
             total=max(1, view.steps_total),
             completed=max(1, view.steps_total) if view.finished else view.steps_ended,
-            steps=f"{view.steps_ended}/{view.steps_total}",
+            steps=view.steps,
             doing=view.doing,
             cost=view.cost_usd_micros / 1_000_000,
         )
@@ -132,7 +137,7 @@ class Lines:
         self.latest: dict[int, str] = {}
 
     def show(self, index: int, view: WorkflowView) -> None:
-        state = f"{view.steps_ended}/{view.steps_total} {view.doing}"
+        state = f"{view.steps} {view.doing}".strip()
         if self.latest.get(index) != state:
             self.latest[index] = state
             self.console.print(

@@ -93,13 +93,13 @@ def test_a_lease_is_renewed_while_its_holder_lives_and_taken_over_when_it_is_dea
     processes: list[SharedAnswers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By one of those who wait."""
-    monkeypatch.setattr(stores, "LEASE_SECONDS", 0.3)
+    monkeypatch.setattr(stores, "LEASE_SECONDS", 0.9)
     first, second, third = processes
     assert first.look(key_of(), "a:1") is Turn.OURS
-    time.sleep(0.5)
+    time.sleep(1.2)
     assert second.look(key_of(), "b:1") is Turn.OTHERS
     first._held.clear()  # as if its process were gone
-    until = time.monotonic() + 2
+    until = time.monotonic() + 5
     turns = set()
     while Turn.OURS not in turns and time.monotonic() < until:
         turns = {second.look(key_of(), "b:1"), third.look(key_of(), "c:1")}
