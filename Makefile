@@ -46,7 +46,7 @@ chaos: setup-dev ## break everything, for long (the short version is part of mak
 
 test-pgbouncer: setup-dev ## the core tests through PgBouncer in transaction mode (needs the program pgbouncer)
 	@$(WITH_SERVERS) python -m tests.pgbouncer python -m pytest tests/integration/workflows tests/integration/gateway \
-		tests/integration/budgets tests/integration/knowledge tests/integration/api $(ARGS)
+		tests/integration/budgets tests/integration/knowledge tests/integration/api tests/integration/caching $(ARGS)
 
 bench: setup-dev ## measure, print a table, write benchmarks/results.json
 	@$(WITH_SERVERS) python -m tests.benchmarks $(ARGS)
