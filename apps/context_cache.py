@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from django.conf import settings
@@ -83,6 +83,27 @@ return 1
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+
+class PassedBy:
+    """Asks a Redis that may be silent: then it is passed by, for a while at once. `otherwise` is what is done instead."""
+
+    def __init__(self, policy: CircuitPolicy, otherwise: str) -> None:
+        self._circuit = CircuitBreaker(LocalCircuits(), policy)
+        self._otherwise = otherwise
+
+    def ask(self, call: Callable[[], T]) -> T | None:
+        """What Redis answers; None while it is passed by."""
+        try:
+            with self._circuit.guard("redis", trips=lambda error: isinstance(error, redis.RedisError)):
+                return call()
+        except CircuitOpen:
+            return None
+        except redis.RedisError as error:
+            logger.warning("redis does not answer (%s): %s", type(error).__name__, self._otherwise)
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class _Item:
@@ -103,7 +124,7 @@ class RedisContextCache:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._circuit = CircuitBreaker(LocalCircuits(), BYPASS)
+        self._quick = PassedBy(BYPASS, "what is kept there is made anew")
         self._read = client.register_script(_COUNT + _READ)
         self._settle = client.register_script(_COUNT + _SETTLE)
         self._drop = client.register_script(_COUNT + _DROP)
@@ -160,7 +181,7 @@ class RedisContextCache:
         if not is_due(entry, remaining_seconds=remaining_seconds, ttl_seconds=item.ttl_seconds, draw=draw):
             return False
         lease_ms = int(LEASE_SECONDS * 1000)
-        return bool(self._guarded(lambda: self._client.set(item.keys[1], item.token, nx=True, px=lease_ms)))
+        return bool(self._quick.ask(lambda: self._client.set(item.keys[1], item.token, nx=True, px=lease_ms)))
 
     def _make_anew(
         self, item: _Item, entry: Entry, make: Callable[[], Any], is_worth: Callable[[Any], bool]
@@ -186,20 +207,7 @@ class RedisContextCache:
 
     def _ask(self, script: Any, item: _Item, *arguments: Any) -> Any:
         told = [COUNTS_PREFIX, item.field, COUNTS_KEPT_SECONDS, *arguments]
-        return self._guarded(lambda: script(keys=item.keys, args=told))
-
-    def _guarded(self, call: Callable[[], Any]) -> Any:
-        """What Redis answers; None while it is passed by."""
-        try:
-            with self._circuit.guard("redis", trips=lambda error: isinstance(error, redis.RedisError)):
-                return call()
-        except CircuitOpen:
-            return None
-        except redis.RedisError as error:
-            logger.warning(
-                "redis does not answer (%s): what is kept there is made anew", type(error).__name__
-            )
-            return None
+        return self._quick.ask(lambda: script(keys=item.keys, args=told))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from agentplatform.embedding.vectors import Vector
-from agentplatform.execution.circuit import CircuitBreaker, CircuitOpen, CircuitPolicy, LocalCircuits
+from agentplatform.execution.circuit import CircuitPolicy
 from agentplatform.llm.caching.answers import Candidate, KeptAnswer, Trust, Turn
 from agentplatform.llm.caching.keys import CacheKey
-from apps.context_cache import quick_client
+from apps.context_cache import PassedBy, quick_client
 from apps.database import call_function, release_connection, to_jsonb
 from apps.embedder import question_vector
 from apps.gateway.cache_selectors import entry_by_key, nearest_entries, trust_of
@@ -53,7 +53,7 @@ class SharedAnswers:
     def __init__(self, client: redis.Redis, layers: frozenset[str]) -> None:
         self._client = client
         self._layers = layers
-        self._circuit = CircuitBreaker(LocalCircuits(), BYPASS)
+        self._quick = PassedBy(BYPASS, "answers are not shared")
         self._look_up, self._put, self._give_up, self._renew = (
             client.register_script((_LUA / f"{name}.lua").read_text())
             for name in ("look_up", "put_answer", "give_up_lease", "renew_leases")
@@ -66,7 +66,7 @@ class SharedAnswers:
         if "exact" not in self._layers:
             return Turn.UNKNOWN
         name, lease = _names(key)
-        told = self._redis(lambda: self._look_up([name, lease], [token, int(LEASE_SECONDS * 1000)]))
+        told = self._quick.ask(lambda: self._look_up([name, lease], [token, int(LEASE_SECONDS * 1000)]))
         if told is None:
             return Turn.UNKNOWN
         match told[0]:
@@ -75,7 +75,7 @@ class SharedAnswers:
                 if answer is not None:
                     return answer
                 logger.warning("a cached answer was corrupt, and is dropped")
-                self._redis(lambda: self._client.delete(name))
+                self._quick.ask(lambda: self._client.delete(name))
                 return Turn.UNKNOWN
             case b"ours":
                 self._hold(lease, token)
@@ -105,7 +105,7 @@ class SharedAnswers:
         name, lease = _names(key)
         self._let_go(lease)
         milliseconds = max(1, int(min(seconds, REDIS_SECONDS) * 1000))
-        self._redis(lambda: self._put([name, lease], [encoded(answer), milliseconds, token]))
+        self._quick.ask(lambda: self._put([name, lease], [encoded(answer), milliseconds, token]))
 
     def keep(
         self, key: CacheKey, answer: KeptAnswer, call_id: uuid.UUID, document: Mapping[str, Any]
@@ -124,23 +124,13 @@ class SharedAnswers:
             return
         left = f"batch:{token.partition(':')[0]}" if batch_seconds is not None else ""
         milliseconds = max(1, int((batch_seconds or 0) * 1000))
-        self._redis(lambda: self._give_up([lease], [token, left, milliseconds]))
+        self._quick.ask(lambda: self._give_up([lease], [token, left, milliseconds]))
 
     def trust(self, key: CacheKey) -> Trust:
         if "semantic" not in self._layers:
             return Trust(1.0, is_enabled=False)
         trust = _read(lambda: trust_of(key.tenant_id, key.use_case))
         return Trust(1.0, is_enabled=False) if trust is None else trust
-
-    def _redis(self, call: Callable[[], T]) -> T | None:
-        """What Redis answers; None while it does not, and for a while after."""
-        try:
-            with self._circuit.guard("redis", trips=lambda error: isinstance(error, redis.RedisError)):
-                return call()
-        except (CircuitOpen, redis.RedisError) as error:
-            if isinstance(error, redis.RedisError):
-                logger.warning("redis does not answer (%s): answers are not shared", type(error).__name__)
-            return None
 
     def _hold(self, lease: str, token: str) -> None:
         with self._lock:
@@ -163,7 +153,7 @@ class SharedAnswers:
             idle = 0 if held else idle + 1
             if held:
                 arguments: list[int | str] = [int(LEASE_SECONDS * 1000), *held.values()]
-                self._redis(functools.partial(self._renew, list(held), arguments))
+                self._quick.ask(functools.partial(self._renew, list(held), arguments))
 
 
 @functools.cache

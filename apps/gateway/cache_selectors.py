@@ -24,7 +24,8 @@ CANDIDATES = 5
 EXACT_SCAN_ENTRIES = 2_000
 """A scope up to this size is compared vector by vector: an index over all tenants filters after its scan, so that of a
 small scope it would find too few."""
-HNSW_EF_SEARCH = 160
+_WALK = {"hnsw__iterative_scan": "strict_order", "hnsw__ef_search": "160"}
+"""The scan of the index goes on until enough of a scope's are found, in the order of their distance."""
 
 _FIELDS = """
     e.id, e.response, e.worth_usd_micros, e.source_workflow_id, extract(epoch FROM e.created_at)::float,
@@ -62,7 +63,6 @@ def entry_by_key(key: CacheKey, *, stale: bool) -> KeptAnswer | None:
 
 def nearest_entries(key: CacheKey, vector: Vector, *, stale: bool) -> Sequence[Candidate]:
     """The answers to the nearest questions of the scope. Raises OperationalError when it takes too long."""
-    is_large = _is_large(key.tenant_id, key.scope_hash)
     parameters: dict[str, Any] = {
         "tenant": key.tenant_id,
         "scope": key.scope_hash,
@@ -72,12 +72,9 @@ def nearest_entries(key: CacheKey, vector: Vector, *, stale: bool) -> Sequence[C
         "least": CANDIDATE_SIMILARITY,
         "stale": stale,
     }
-    # The scan of the index goes on until enough of this scope's are found, in the order of their distance.
-    walk = (
-        {"hnsw__iterative_scan": "strict_order", "hnsw__ef_search": str(HNSW_EF_SEARCH)} if is_large else {}
-    )
-    with read_within(settings.CACHE_PATIENCE_SECONDS, **walk), connection.cursor() as cursor:
-        cursor.execute(_NEAREST.format(exactly="" if is_large else "+ 0"), parameters)
+    with read_within(settings.CACHE_PATIENCE_SECONDS, **_WALK), connection.cursor() as cursor:
+        exactly = "" if _is_large(key.tenant_id, key.scope_hash) else "+ 0"
+        cursor.execute(_NEAREST.format(exactly=exactly), parameters)
         rows = cursor.fetchall()
     return [Candidate(_answer(row[:6]), row[6], float(row[7])) for row in rows]
 
@@ -135,7 +132,7 @@ def _size_of(tenant_id: uuid.UUID, scope_hash: str, _period: int) -> int:
         "model": MODEL_NAME,
         "most": EXACT_SCAN_ENTRIES + 1,
     }
-    with read_within(settings.CACHE_PATIENCE_SECONDS), connection.cursor() as cursor:
+    with connection.cursor() as cursor:  # of the search's own transaction, within its time
         cursor.execute(_SIZE, parameters)
         return int(cursor.fetchone()[0])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,7 +69,7 @@ class Cached:
 
     def complete(self, request: ModelRequest, context: CallContext, place: CallPlace) -> ModelResponse:
         """Raises what the inner layers raise; where there is no budget for a call, an answer that is too old will do."""
-        if request.cache.caching is Caching.NONE or not context.cache_control.may_keep:
+        if not _may_be_kept(request, context):
             return self._inner.complete(request, context, place)
         asked = self._asked(request, context, place)
         hit = self._find(asked) if context.cache_control.may_serve else None
@@ -84,9 +84,7 @@ class Cached:
         call: Mapping[str, Any],
     ) -> None:
         """Keeps an answer that came with a batch: it was settled while nobody was here."""
-        if request.cache.caching is Caching.NONE or not context.cache_control.may_keep:
-            return
-        if context.degradations or flaw_of(request, response) or response.stop_reason == "max_tokens":
+        if not _may_be_kept(request, context) or not _is_lasting(request, response, context.degradations):
             return
         asked = self._asked(request, context, place)
         answer = self._answer(response, call["cost_usd_micros"])
@@ -178,28 +176,17 @@ class Cached:
         told_before = len(context.degradations)
         try:
             response = self._inner.complete(asked.request, context, asked.place)
-        except CallDeferred as deferred:
-            hit = self._without_budget(asked) if deferred.waiting_for == "budget" else None
-            if hit is None:
-                in_batch = min(deferred.seconds, MAX_IN_BATCH_SECONDS)
-                seconds = in_batch if deferred.waiting_for == "provider_batch" else None
-                self._store.give_up(asked.key, asked.token, batch_seconds=seconds)
-                raise
-            return self._serve(asked, hit)
-        except CostLimitReached:
-            hit = self._without_budget(asked)
+        except BaseException as error:
+            self._store.give_up(asked.key, asked.token, batch_seconds=_seconds_in_batch(error))
+            hit = self._without_budget(asked) if _lacks_budget(error) else None
             if hit is None:
                 raise
             return self._serve(asked, hit)
-        except BaseException:
-            self._store.give_up(asked.key, asked.token)
-            raise
         self._share(asked, response, tuple(context.degradations[told_before:]))
         return response
 
     def _without_budget(self, asked: _Asked) -> Hit | None:
         """What may be served rather than nothing: answers that have expired, and such as are less alike."""
-        self._store.give_up(asked.key, asked.token)
         if not asked.context.cache_control.may_serve:
             return None
         return self._recalled(asked, stale=True) or self._by_meaning(asked, stale=True)
@@ -212,9 +199,7 @@ class Cached:
         settlement = pending[-1] if pending and pending[-1].response is response else None
         worth = settlement.cost_usd_micros + settlement.avoided_usd_micros if settlement is not None else 0
         answer = replace(self._answer(response, worth), degradations=degradations)
-        is_lasting = not (
-            degradations or flaw_of(asked.request, response) or response.stop_reason == "max_tokens"
-        )
+        is_lasting = _is_lasting(asked.request, response, degradations)
         seconds = asked.request.cache.ttl_seconds if is_lasting else BRIEF_SECONDS
         self._store.put(asked.key, asked.token, answer, seconds)
         if is_lasting and settlement is not None:
@@ -239,3 +224,28 @@ class Cached:
             "vector": None if asked.vector is None else str(asked.vector),
             "vector_model": MODEL_NAME,
         }
+
+
+def _may_be_kept(request: ModelRequest, context: CallContext) -> bool:
+    """Whether its step and its submission allow that anything is kept of it."""
+    return request.cache.caching is not Caching.NONE and context.cache_control.may_keep
+
+
+def _is_lasting(
+    request: ModelRequest, response: ModelResponse, degradations: Sequence[Mapping[str, str]]
+) -> bool:
+    """Whether the answer is as it should be, and may serve for as long as its step says."""
+    return not (degradations or flaw_of(request, response) or response.stop_reason == "max_tokens")
+
+
+def _lacks_budget(error: BaseException) -> bool:
+    return isinstance(error, CostLimitReached) or (
+        isinstance(error, CallDeferred) and error.waiting_for == "budget"
+    )
+
+
+def _seconds_in_batch(error: BaseException) -> float | None:
+    """For how long at most a batch has the call; None where none has it."""
+    if isinstance(error, CallDeferred) and error.waiting_for == "provider_batch":
+        return min(error.seconds, MAX_IN_BATCH_SECONDS)
+    return None

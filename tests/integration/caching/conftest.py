@@ -20,9 +20,11 @@ from apps.context_cache import quick_client
 from apps.gateway import cache_selectors
 from apps.gateway.answers import LEASE_PREFIX, PREFIX, SharedAnswers
 from apps.tenants.models import Tenant
+from apps.workflows.batching import DatabaseBatchLane
 from apps.workflows.models import Workflow
 from apps.workflows.store import DatabaseCallStore
 from tests.integration.conftest import Hand
+from tests.integration.gateway.conftest import send_batches_at_once
 from tests.integration.gateway.test_running_steps import Nobody
 from tests.unit.conftest import RunningSimulator, serve
 from tests.unit.llm.conftest import gateway_to, provider_at
@@ -124,3 +126,16 @@ def answered(worker: KeepingWorker, submit: Submit) -> Answered:
         return workflow
 
     return answer
+
+
+@pytest.fixture
+def patient_worker(
+    simulator: RunningSimulator,
+    tenant: Tenant,
+    server: redis.Redis,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> KeepingWorker:
+    """A worker of the batch queue and the standard one, with a lane that leaves calls to batches, sent at once."""
+    send_batches_at_once(simulator, settings, monkeypatch)
+    return KeepingWorker(simulator, ("batch", "standard"), batch_lane=DatabaseBatchLane())

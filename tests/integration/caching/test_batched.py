@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-import redis
 from django.db.models.functions import Now
 
 from apps.gateway.models import CacheEntry, Call
-from apps.tenants.models import Tenant
-from apps.workflows.batching import DatabaseBatchLane
 from apps.workflows.dispatching import wake_batched, wake_due
 from apps.workflows.models import Step, Workflow
 from tests.integration.caching.conftest import KeepingWorker, Submit
-from tests.integration.gateway.conftest import advance, assert_money_adds_up, send_batches_at_once
+from tests.integration.gateway.conftest import advance, assert_money_adds_up
 from tests.unit.conftest import RunningSimulator
 
 ASKED = {"question": "What can wait for a batch?"}
 
 
-@pytest.fixture
-def worker(
-    simulator: RunningSimulator,
-    tenant: Tenant,
-    server: redis.Redis,
-    settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> KeepingWorker:
-    """A worker of the batch queue and the standard one, with a lane that leaves calls to batches."""
-    send_batches_at_once(simulator, settings, monkeypatch)
-    return KeepingWorker(simulator, ("batch", "standard"), batch_lane=DatabaseBatchLane())
-
-
-def test_equal_calls_that_may_wait_go_with_a_batch_once(worker: KeepingWorker, submit: Submit) -> None:
+def test_equal_calls_that_may_wait_go_with_a_batch_once(
+    patient_worker: KeepingWorker, submit: Submit
+) -> None:
     """The second waits for the first one's batch, buys nothing, and is given its answer."""
     submitted = [submit("faq_routed", ASKED, queue="batch") for _ in range(2)]
-    assert worker.work() == 2
+    assert patient_worker.work() == 2
     assert set(Step.objects.values_list("status", "waiting_for")) == {("waiting", "provider_batch")}
     call = Call.objects.get()
     assert call.lane == "batch"
     first, second = sorted(submitted, key=lambda one: one.pk != call.workflow_id)
     advance()
     assert wake_batched() == 1
-    assert worker.work() == 1
+    assert patient_worker.work() == 1
     entry = CacheEntry.objects.get()
     assert (entry.source_workflow_id, entry.source_call_id) == (first.pk, call.pk)
     Step.objects.filter(workflow=second).update(run_at=Now())
     wake_due()
-    assert worker.work() == 1
+    assert patient_worker.work() == 1
     for workflow in (first, second):
         workflow.refresh_from_db()
         assert workflow.status == "succeeded"
@@ -59,13 +42,13 @@ def test_equal_calls_that_may_wait_go_with_a_batch_once(worker: KeepingWorker, s
 
 
 def test_who_is_in_haste_does_not_wait_for_a_batch(
-    worker: KeepingWorker, submit: Submit, simulator: RunningSimulator
+    patient_worker: KeepingWorker, submit: Submit, simulator: RunningSimulator
 ) -> None:
     """It buys for itself, and what it has bought serves whoever waits."""
     submit("faq_routed", ASKED, queue="batch")
-    assert worker.work() == 1
+    assert patient_worker.work() == 1
     hasty = submit("faq_routed", ASKED)
-    assert worker.work() == 1
+    assert patient_worker.work() == 1
     hasty.refresh_from_db()
     assert hasty.status == "succeeded"
     assert hasty.cost_usd_micros > 0

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-import redis
-
 from apps.gateway.models import Call
 from apps.tenants.models import Tenant
-from apps.workflows.batching import DatabaseBatchLane
 from apps.workflows.cache_checks import checks_advance
 from apps.workflows.dispatching import wake_batched
 from apps.workflows.models import Workflow
 from tests.integration.caching.conftest import KeepingWorker
 from tests.integration.caching.kept import answer_of, asked, check_of
-from tests.integration.gateway.conftest import advance, assert_money_adds_up, send_batches_at_once
-from tests.unit.conftest import RunningSimulator
+from tests.integration.gateway.conftest import advance, assert_money_adds_up
 
 
-@pytest.fixture
-def worker(
-    simulator: RunningSimulator,
-    tenant: Tenant,
-    server: redis.Redis,
-    settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> KeepingWorker:
-    """A worker of the batch queue, with a lane that leaves calls to batches, which are sent at once."""
-    send_batches_at_once(simulator, settings, monkeypatch)
-    return KeepingWorker(simulator, ("batch",), batch_lane=DatabaseBatchLane())
-
-
-def test_the_call_of_a_check_goes_with_a_batch(tenant: Tenant, worker: KeepingWorker) -> None:
+def test_the_call_of_a_check_goes_with_a_batch(tenant: Tenant, patient_worker: KeepingWorker) -> None:
     """The attempt after the wait compares what the batch has brought, and buys nothing again."""
     check = check_of(
         tenant,
@@ -41,11 +21,11 @@ def test_the_call_of_a_check_goes_with_a_batch(tenant: Tenant, worker: KeepingWo
         served=answer_of("It takes 30 days to be refunded for this.").response.to_json(),
     )
     checks_advance()
-    assert worker.work() == 1
+    assert patient_worker.work() == 1
     check.refresh_from_db()
     assert check.status == "asked"
     advance()
-    assert (wake_batched(), worker.work()) == (1, 1)
+    assert (wake_batched(), patient_worker.work()) == (1, 1)
     check.refresh_from_db()
     run = Workflow.objects.get()
     assert (check.status, run.status, run.result["verdict"]) == ("differed", "succeeded", "differed")

@@ -73,7 +73,7 @@ def test_a_redis_that_is_back_is_asked_again(tenant_id: uuid.UUID, monkeypatch: 
     (nowhere,) = free_ports(1)
     now = [0.0]
     cache, away = cache_of_a_process(), cache_of_a_process(f"redis://127.0.0.1:{nowhere}/0")
-    away._circuit._store.clock = lambda: now[0]  # type: ignore[attr-defined]
+    away._quick._circuit._store.clock = lambda: now[0]  # type: ignore[attr-defined]
     make = Maker()
     away.get_or_make("kind", tenant_id, 1, make)
     away._client.connection_pool = cache._client.connection_pool
