@@ -1,6 +1,14 @@
 """The built-in agents; importing them registers them."""
 
-from agentplatform.agents import answering, extracting, researching, summarizing
-from apps.workflows import cache_checks
+from agentplatform.agents import answering, conversing, extracting, researching, summarizing
+from apps.workflows import cache_checks, session_summaries
 
-__all__ = ["answering", "cache_checks", "extracting", "researching", "summarizing"]
+__all__ = [
+    "answering",
+    "cache_checks",
+    "conversing",
+    "extracting",
+    "researching",
+    "session_summaries",
+    "summarizing",
+]
