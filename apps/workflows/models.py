@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from agentplatform.identifiers import uuid7
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
+from apps.knowledge.models import Session
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
 from apps.workflows.queue_models import Allowance, Lane, QueueConfig, QueuePace, QueuePool
@@ -90,6 +91,15 @@ class Workflow(models.Model):
     result = models.JSONField(null=True)
     error = models.JSONField(null=True)
     degradations = models.JSONField(default=list)
+    session = models.ForeignKey(
+        Session,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        help_text="The conversation that it is a part of.",
+    )
     cache_control = models.CharField(
         max_length=16,
         default="",
@@ -140,6 +150,11 @@ class Workflow(models.Model):
                 name="workflows_workflow_ended",
                 pages_per_range=32,
                 autosummarize=True,
+            ),
+            models.Index(
+                fields=["session", "-id"],
+                condition=models.Q(session__isnull=False),
+                name="workflows_workflow_session",
             ),
         ]
         constraints = [

@@ -8,7 +8,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
     atomic = False  # an index on a large table is built while rows are written to it
 
-    dependencies = [("workflows", "0014_internal_definitions")]
+    dependencies = [("workflows", "0015_sessions")]
 
     operations = [
         AddIndexConcurrently(
