@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from agentplatform.agents.tools.toolbox import Toolbox
 from agentplatform.context_caching import TTL_SECONDS, WAIT_SECONDS, ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.caching.policy import NOT_CACHED, CachePolicy, Caching
@@ -34,6 +35,7 @@ class StepContext:
     what it is for, as in "answer_question.answer"; `cache` says whether its answers may be kept.
         `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
     `item` is its element in a fan-out; `options` are the definition's. `degradations` is the agent's to add to.
+    `tools` are called through agentplatform.agents.tools.loop.
     """
 
     tenant_id: uuid.UUID
@@ -53,6 +55,7 @@ class StepContext:
     cache: CachePolicy = NOT_CACHED
     degradations: list[Degradation] = field(default_factory=list)
     context_cache: ContextCache = field(default_factory=LocalContextCache)
+    tools: Toolbox = field(default_factory=Toolbox)
 
     def request(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelRequest:
         """A request for one answer, for the step's tier; `more` are other fields of a ModelRequest."""
