@@ -70,7 +70,7 @@ class ClaimedStep(LeasedStep):
 
     `tier` is its pinned tier, or AUTO; `max_tier` the highest that its tenant may use at the moment, and `restraint`
     what its budgets ask of its calls; `cache_control` is what its submission said of caches. `definition_id` is of the
-    version of its definition.
+    version of its definition, and `session_id` of the conversation that its run is a part of.
     """
 
     index: int | None
@@ -87,6 +87,7 @@ class ClaimedStep(LeasedStep):
     restraint: Restraint = UNRESTRAINED
     definition_id: int = 0
     cache_control: CacheControl = CacheControl.UNSAID
+    session_id: uuid.UUID | None = None
 
     @property
     def key(self) -> str:
@@ -247,7 +248,9 @@ class Executor:
             tier=None if step.tier == AUTO else Tier(step.tier),
             min_tier=step.definition.step(step.node).min_tier,
             use_case=f"{step.definition.type}.{step.node}",
+            session_id=step.session_id,
             cache=cache_policy_of(step, agent),
+            shared_cache=shared_cache_policy_of(step, agent),
             input=step.input,
             needs=step.needs,
             item=step.item,
@@ -385,7 +388,16 @@ def identity_of(step: ClaimedStep) -> StepIdentity:
 
 
 def cache_policy_of(step: ClaimedStep, agent: Agent) -> CachePolicy:
-    """How far this step's answers may serve again: as its agent allows, unless its definition is stricter."""
+    """How far this step's answers may serve again: of a run in a session, within that session alone."""
+    policy = shared_cache_policy_of(step, agent)
+    if step.session_id is None:
+        return policy
+    return replace(policy, version=f"{policy.version} session {step.session_id}")
+
+
+def shared_cache_policy_of(step: ClaimedStep, agent: Agent) -> CachePolicy:
+    """How far answers without a session's content may serve again: as its agent allows, unless its definition is
+    stricter."""
     spec = step.definition.step(step.node)
     return CachePolicy(
         caching_of(agent).narrowed(spec.caching), spec.cache_ttl_seconds, str(step.definition_id)

@@ -91,6 +91,17 @@ class StepSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionUse:
+    """How a definition's runs take part in sessions: the field of the input that is said, and that of the result which
+    answers it. Where it `is_required`, a submission without a session is refused.
+    """
+
+    said: str
+    answered: str
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """The template of a workflow: what it takes (`input_schema`), its steps, and which step is the result.
 
@@ -98,6 +109,7 @@ class Definition:
     With `cache_ttl_seconds` the result of a run is given again for so long to the same input, `volatile_fields` of it
     left out, while all that it `depends_on` (names of registered versions, such as "knowledge") is as it was.
     One that `is_internal` is started by the platform alone; tenants see neither it nor its runs, but what they cost.
+    With `session` a submission may name a session: its turns are kept, and agents can look back on them.
     """
 
     type: str
@@ -113,6 +125,7 @@ class Definition:
     volatile_fields: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     is_internal: bool = False
+    session: SessionUse | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -135,7 +148,14 @@ class Definition:
         it, and with it their version, stays.
         """
         data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        for name in ("input_checks", "cache_ttl_seconds", "volatile_fields", "depends_on", "is_internal"):
+        for name in (
+            "input_checks",
+            "cache_ttl_seconds",
+            "volatile_fields",
+            "depends_on",
+            "is_internal",
+            "session",
+        ):
             if not data[name]:
                 del data[name]
         for spec in data["steps"]:
@@ -152,7 +172,8 @@ class Definition:
             name: tuple(data.get(name, ()))
             for name in ("examples", "input_checks", "volatile_fields", "depends_on")
         }
-        return cls(**{**data, **lists, "steps": steps})
+        session = SessionUse(**data["session"]) if data.get("session") else None
+        return cls(**{**data, **lists, "steps": steps, "session": session})
 
     @property
     def content_hash(self) -> str:
@@ -208,6 +229,8 @@ def _check(definition: Definition) -> None:
         raise DefinitionError(
             f"{where}: cache_ttl_seconds must be at least 1, not {definition.cache_ttl_seconds}"
         )
+    if definition.session is not None:
+        _check_session(where, definition, definition.session)
     if definition.result not in keys:
         raise DefinitionError(f"{where}: result '{definition.result}' is not one of its steps {keys}")
     _check_acyclic(where, definition.steps)
@@ -215,6 +238,18 @@ def _check(definition: Definition) -> None:
         Draft202012Validator.check_schema(dict(definition.input_schema))
     except SchemaError as error:
         raise DefinitionError(f"{where}: input_schema is not a JSON Schema: {error.message}") from error
+
+
+def _check_session(where: str, definition: Definition, use: SessionUse) -> None:
+    if definition.is_internal:
+        raise DefinitionError(f"{where}: one that the platform starts itself has no session")
+    if definition.input_schema.get("properties", {}).get(use.said, {}).get("type") != "string":
+        raise DefinitionError(
+            f"{where}: session names the field '{use.said}' as what is said; input_schema must have it, of the "
+            "type string"
+        )
+    if not use.answered:
+        raise DefinitionError(f"{where}: session must name the field of the result that answers")
 
 
 def _check_step(where: str, spec: StepSpec, keys: Sequence[str]) -> None:

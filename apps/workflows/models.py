@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
 from agentplatform.identifiers import uuid7
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
+from apps.knowledge.models import Session
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
 from apps.workflows.queue_models import Allowance, Lane, QueueConfig, QueuePace, QueuePool
@@ -89,6 +91,15 @@ class Workflow(models.Model):
     result = models.JSONField(null=True)
     error = models.JSONField(null=True)
     degradations = models.JSONField(default=list)
+    session = models.ForeignKey(
+        Session,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        help_text="The conversation that it is a part of.",
+    )
     cache_control = models.CharField(
         max_length=16,
         default="",
@@ -132,6 +143,18 @@ class Workflow(models.Model):
                 fields=["cache_key", "-id"],
                 condition=models.Q(cache_key__isnull=False),
                 name="workflows_workflow_cache_key",
+            ),
+            # What ended in an hour: rows that stand together end together, so a few blocks of the table are enough.
+            BrinIndex(
+                fields=["finished_at"],
+                name="workflows_workflow_ended",
+                pages_per_range=32,
+                autosummarize=True,
+            ),
+            models.Index(
+                fields=["session", "-id"],
+                condition=models.Q(session__isnull=False),
+                name="workflows_workflow_session",
             ),
         ]
         constraints = [
@@ -266,6 +289,9 @@ class Step(models.Model):
             ),
             models.Index(
                 fields=["run_at"], condition=models.Q(status="waiting"), name="workflows_step_waiting"
+            ),
+            BrinIndex(
+                fields=["finished_at"], name="workflows_step_ended", pages_per_range=32, autosummarize=True
             ),
         ]
 

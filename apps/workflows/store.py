@@ -51,7 +51,7 @@ class DatabaseStepStore:
 
     def claim(self, step_id: uuid.UUID, attempt: int) -> ClaimedStep | None:
         rows = call_function(
-            "workflows_claim",
+            "workflows_claim_in_session",
             [step_id, attempt, self.worker, settings.LEASE_SECONDS],
             ["uuid", "int", "text", "float"],
         )
@@ -67,6 +67,7 @@ class DatabaseStepStore:
             **_step_fields(data),
             workflow_id=uuid.UUID(data["workflow_id"]),
             tenant_id=tenant_id,
+            session_id=uuid.UUID(data["session_id"]) if data["session_id"] else None,
             api_key_id=api_key_id,
             max_tier=max_model_tier(tenant_id),
             restraint=restraint_of(tenant_id, api_key_id, definition.type),
