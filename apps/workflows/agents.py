@@ -1,6 +1,16 @@
 """The built-in agents; importing them registers them."""
 
-from agentplatform.agents import answering, extracting, researching, summarizing
+from agentplatform.agents import answering, extracting, researching, summarizing, tool_using
+from agentplatform.agents.tools import calculator, json_query
 from apps.workflows import cache_checks
 
-__all__ = ["answering", "cache_checks", "extracting", "researching", "summarizing"]
+__all__ = [
+    "answering",
+    "cache_checks",
+    "calculator",
+    "extracting",
+    "json_query",
+    "researching",
+    "summarizing",
+    "tool_using",
+]
