@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from agentplatform.agents.tools.toolbox import Toolbox
 from agentplatform.context_caching import TTL_SECONDS, WAIT_SECONDS, ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.caching.policy import NOT_CACHED, CachePolicy, Caching
@@ -36,6 +37,7 @@ class StepContext:
     earlier turns.
         `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
     `item` is its element in a fan-out; `options` are the definition's. `degradations` is the agent's to add to.
+    `tools` are called through agentplatform.agents.tools.loop.
     """
 
     tenant_id: uuid.UUID
@@ -57,6 +59,7 @@ class StepContext:
     session_id: uuid.UUID | None = None
     degradations: list[Degradation] = field(default_factory=list)
     context_cache: ContextCache = field(default_factory=LocalContextCache)
+    tools: Toolbox = field(default_factory=Toolbox)
 
     def request(
         self, prompt: str, *, max_tokens: int, earlier: Sequence[Mapping[str, Any]] = (), **more: Any

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import orjson
 
 from agentplatform.agents.agent import Agent, StepContext, StepError, caching_of
+from agentplatform.agents.tools.toolbox import Tools
 from agentplatform.context_caching import ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
@@ -187,6 +188,7 @@ class Executor:
         reports: Reports,
         limits: ContinuationLimits,
         context_cache: ContextCache | None = None,
+        tools: Tools | None = None,
     ) -> None:
         self._store = store
         self._calls = calls
@@ -196,6 +198,7 @@ class Executor:
         self._reports = reports
         self._limits = limits
         self._context_cache = context_cache or LocalContextCache()
+        self._tools = tools or Tools()
 
     def run(self, step_id: uuid.UUID, attempt: int) -> None:
         """Runs the step if it is there to be claimed, and those that may follow it."""
@@ -256,6 +259,7 @@ class Executor:
             model=self._gateway.for_step(journal),
             call=call,
             context_cache=self._context_cache,
+            tools=self._tools.for_step(journal),
         )
         try:
             output = agent.run(context)
