@@ -159,6 +159,7 @@ def test_a_tier_is_changed_within_sense(operator: Person) -> None:
         "requests_per_minute": "60",
         "steps_per_minute": "60",
         "tokens_per_minute": "30000",
+        "session_retention_days": "30",
     }
     for bad in (
         {"weight": "0"},
@@ -171,6 +172,8 @@ def test_a_tier_is_changed_within_sense(operator: Person) -> None:
         {"steps_per_minute": "-1"},
         {"tokens_per_minute": ""},
         {"tokens_per_minute": "99999999999"},
+        {"session_retention_days": "0"},
+        {"session_retention_days": "4000"},
     ):
         assert operator.post(change_url(tier), **{**good, **bad}).status_code == 200, bad
     tier.refresh_from_db()
