@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from agentplatform.agents.agent import Agent, caching_of
+from agentplatform.agents.agent import Agent, OptionsError, caching_of
 from agentplatform.llm.caching.policy import Caching
-from agentplatform.workflows.definition import Definition, DefinitionError
+from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
 from agentplatform.workflows.input_checks import InputCheck
 
 AgentType = TypeVar("AgentType", bound=Callable[[], Agent])
@@ -106,18 +106,27 @@ class Registry:
                         f"known are {sorted(self._versions)}"
                     )
             for spec in definition.steps:
-                if spec.agent not in self._agents:
-                    raise DefinitionError(
-                        f"definition '{definition.type}', step '{spec.key}': no agent is called '{spec.agent}'; "
-                        f"known are {sorted(self._agents)}"
-                    )
+                self._check_step(definition, spec, f"definition '{definition.type}', step '{spec.key}'")
 
-                allowed = caching_of(self._agents[spec.agent]).narrowed(spec.caching)
-                if definition.cache_ttl_seconds is not None and allowed is Caching.NONE:
-                    raise DefinitionError(
-                        f"definition '{definition.type}', step '{spec.key}': its answers must not be given again, so "
-                        "the definition can have no cache_ttl_seconds; declare `caching` on the agent if they may"
-                    )
+    def _check_step(self, definition: Definition, spec: StepSpec, place: str) -> None:
+        for name in (spec.agent, *spec.may_add):
+            if name not in self._agents:
+                raise DefinitionError(
+                    f"{place}: no agent is called '{name}'; known are {sorted(self._agents)}"
+                )
+        agent = self._agents[spec.agent]
+        allowed = caching_of(agent).narrowed(spec.caching)
+        if definition.cache_ttl_seconds is not None and allowed is Caching.NONE:
+            raise DefinitionError(
+                f"{place}: its answers must not be given again, so "
+                "the definition can have no cache_ttl_seconds; declare `caching` on the agent if they may"
+            )
+        check_options = getattr(agent, "check_options", None)
+        if check_options is not None:
+            try:
+                check_options(spec, self)
+            except OptionsError as error:
+                raise DefinitionError(f"{place}: {error}") from error
 
 
 registry = Registry()

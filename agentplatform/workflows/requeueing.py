@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agentplatform.workflows.coordinator import IllegalEvent, NodeState, WorkflowState, is_done
+from agentplatform.workflows.coordinator import is_done
+from agentplatform.workflows.decisions import IllegalEvent, NodeState, WorkflowState
 from agentplatform.workflows.definition import Definition
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 
@@ -32,7 +33,7 @@ def decide_requeue(definition: Definition, state: WorkflowState, nodes: Mapping[
     Raises IllegalEvent, with what to do instead: for a workflow that succeeded or was cancelled; where one of its
     dead steps is left out; and, while it still runs, where something that depends on the steps has begun.
     """
-    dependents = _dependents(definition, nodes)
+    dependents = dependents_of(definition, nodes)
     withdraw = tuple(
         spec.key
         for spec in definition.steps
@@ -90,7 +91,7 @@ def _run_again(node: NodeState, count: int) -> NodeState:
     return node
 
 
-def _dependents(definition: Definition, nodes: Mapping[str, int]) -> frozenset[str]:
+def dependents_of(definition: Definition, nodes: Mapping[str, int]) -> frozenset[str]:
     """All that waits for one of `nodes`, directly or through others."""
     found: set[str] = set()
     front = set(nodes)

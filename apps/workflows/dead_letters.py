@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from agentplatform.workflows.coordinator import IllegalEvent
+from agentplatform.workflows.decisions import IllegalEvent
 from agentplatform.workflows.definition import INPUT, Definition, list_at
 from agentplatform.workflows.json_changes import changes_between
 from agentplatform.workflows.requeueing import decide_requeue

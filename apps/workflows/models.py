@@ -10,6 +10,7 @@ from agentplatform.identifiers import uuid7
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
+from apps.workflows.process_models import Heartbeat, Leadership
 from apps.workflows.queue_models import Allowance, Lane, QueueConfig, QueuePace, QueuePool
 
 # Django looks for models here.
@@ -17,7 +18,9 @@ __all__ = [
     "Allowance",
     "DeadLetter",
     "DeadLetterGroup",
+    "Heartbeat",
     "Lane",
+    "Leadership",
     "OperatorAction",
     "QueueConfig",
     "QueuePace",
@@ -101,6 +104,12 @@ class Workflow(models.Model):
         help_text="SHA-256 over all that its result depends on, where that may be given again.",
     )
     cache = models.JSONField(null=True, help_text="Which run's result was given again, if one was.")
+    parent_id = models.UUIDField(null=True, help_text="The run whose step has started it.")
+    parent_step_id = models.UUIDField(null=True)
+    root_id = models.UUIDField(null=True, help_text="The run that was submitted, in which it is nested.")
+    depth = models.SmallIntegerField(default=0, db_default=0)
+    source_id = models.UUIDField(null=True, help_text="The run that it replays or forks.")
+    added_steps = models.JSONField(default=list, db_default=[], help_text="Steps that its agents have added.")
     cost_usd_micros = models.BigIntegerField(default=0)
     max_cost_usd_micros = models.BigIntegerField(null=True)
     coordination_seconds = models.FloatField(default=0.0)
@@ -132,6 +141,12 @@ class Workflow(models.Model):
                 fields=["cache_key", "-id"],
                 condition=models.Q(cache_key__isnull=False),
                 name="workflows_workflow_cache_key",
+            ),
+            *(
+                models.Index(
+                    fields=[name], condition=~models.Q(**{name: None}), name=f"workflows_workflow_{short}"
+                )
+                for name, short in (("parent_id", "parent"), ("parent_step_id", "step"), ("root_id", "root"))
             ),
         ]
         constraints = [
@@ -214,7 +229,9 @@ class Step(models.Model):
         QueueConfig, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     node = models.CharField(max_length=64)
-    index = models.IntegerField(null=True, help_text="Which element of its list, in a fan-out.")
+    index = models.IntegerField(
+        null=True, help_text="Which element of its list, or which iteration of a loop."
+    )
     position = models.IntegerField(help_text="Where its node stands in the definition.")
     status = models.CharField(max_length=16, choices=choices(StepStatus))
     waiting_for = models.CharField(max_length=16, choices=choices(WaitingFor), null=True)
@@ -266,6 +283,11 @@ class Step(models.Model):
             ),
             models.Index(
                 fields=["run_at"], condition=models.Q(status="waiting"), name="workflows_step_waiting"
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(status="waiting", waiting_for="workflow"),
+                name="workflows_step_nested",
             ),
         ]
 
@@ -321,37 +343,37 @@ class Event(models.Model):
         indexes = [models.Index(fields=["workflow", "id"], name="workflows_event_stream")]
 
 
-class Heartbeat(models.Model):
-    """A process of the stack that is alive: what it serves, and how many slots it has.
+class Signal(models.Model):
+    """What somebody has sent to a run: a signal, for the step that waits for its name, or an answer to an approval."""
 
-    `node` is the name under which Celery controls a worker, and `home` the queues that it was started for: one
-    that is lent serves others.
-    """
+    class Kind(models.TextChoices):
+        SIGNAL = "signal"
+        APPROVAL = "approval"
 
-    name = models.CharField(primary_key=True, max_length=128)
-    kind = models.CharField(max_length=32)
-    node = models.CharField(max_length=128, default="", db_default="")
-    home = ArrayField(models.CharField(max_length=64), default=list, db_default=[])
-    is_lendable = models.BooleanField(default=False, db_default=False)
-    queues = ArrayField(models.CharField(max_length=64), default=list)
-    slots = models.PositiveIntegerField(default=0)
-    busy = models.PositiveIntegerField(default=0)
-    rss_bytes = models.PositiveBigIntegerField(default=0)
-    started_at = models.DateTimeField(db_default=Now())
-    beat_at = models.DateTimeField(db_default=Now())
+    id = models.BigAutoField(primary_key=True)
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.CASCADE, related_name="signals", db_index=False, db_constraint=False
+    )
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    name = models.CharField(max_length=130, help_text="Of an approval, the key of its step.")
+    payload = models.JSONField()
+    sender = models.CharField(max_length=200)
+    step_id = models.UUIDField(null=True, help_text="The step that has taken it.")
+    created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        verbose_name = "process"
-        verbose_name_plural = "processes"
-        ordering = ["kind", "name"]
+        ordering = ["id"]
+        indexes = [models.Index(fields=["workflow", "name", "id"], name="workflows_signal_name")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workflow", "name"],
+                condition=models.Q(kind="approval"),
+                name="workflows_signal_one_answer",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["signal", "approval"]), name="workflows_signal_kind_known"
+            ),
+        ]
 
     def __str__(self) -> str:
-        return self.name
-
-
-class Leadership(models.Model):
-    """Who leads a role, until when: of two dispatchers one works and the other stands by."""
-
-    role = models.CharField(primary_key=True, max_length=32)
-    holder = models.CharField(max_length=128)
-    expires_at = models.DateTimeField()
+        return f"{self.kind} {self.name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,7 +24,7 @@ from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.tiers import AUTO
 from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import (
+from agentplatform.workflows.decisions import (
     CancelRequested,
     Decision,
     Event,
@@ -178,11 +179,13 @@ def workflow_cancel(workflow_id: uuid.UUID) -> None:
 def workflow_pause(workflow_id: uuid.UUID) -> bool:
     """No further step of the run starts until it is resumed; steps that run may end, and the deadline goes on.
 
-    Returns whether that is new. Raises AlreadyFinished.
+    Nor do those of the runs that its steps have started. Returns whether that is new. Raises AlreadyFinished.
     """
     decided = workflow_decide(workflow_id, PauseRequested())
     if decided is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to pause")
+    for run in _runs_of_steps(workflow_id):
+        workflow_decide(run, PauseRequested())
     return decided is Decided.CHANGED
 
 
@@ -194,7 +197,16 @@ def workflow_resume(workflow_id: uuid.UUID) -> bool:
         raise NotPaused(str(error)) from error
     if decided is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to resume")
+    for run in _runs_of_steps(workflow_id):
+        with suppress(IllegalEvent):  # it is held, and goes on by itself
+            workflow_decide(run, ResumeRequested())
     return decided is Decided.CHANGED
+
+
+def _runs_of_steps(workflow_id: uuid.UUID) -> list[uuid.UUID]:
+    """The unfinished runs that its steps have started, and theirs."""
+    own = Workflow.objects.filter(parent_id=workflow_id, finished_at=None).values_list("pk", flat=True)
+    return [run for child in own for run in (child, *_runs_of_steps(child))]
 
 
 def feedback_give(

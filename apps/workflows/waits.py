@@ -21,11 +21,12 @@ WAIT_CODES = (*(wait.value for wait in WaitingFor), *(wait.value for wait in Que
 """Everything that a step may wait for, in the words of the API."""
 
 _MESSAGES = {
-    WaitingFor.TIMER: "Its last attempt failed, and it is tried again after a delay.",
+    WaitingFor.TIMER: "It goes on at its time: a delay after an attempt that failed, or one that it asked for.",
     WaitingFor.RATE: "It waits until the provider or the tenant's rate has room for it.",
     WaitingFor.BUDGET: "It waits for budget.",
     WaitingFor.APPROVAL: "It waits for somebody's approval.",
     WaitingFor.SIGNAL: "It waits for a signal.",
+    WaitingFor.WORKFLOW: "It waits for the end of the workflow that it runs.",
     WaitingFor.RESUME: "Its workflow is paused; resume it.",
     WaitingFor.PROVIDER_BATCH: "It waits for a batch at the provider.",
 }

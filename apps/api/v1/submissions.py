@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from agentplatform.workflows.definition import MAX_DEADLINE_SECONDS
 from agentplatform.workflows.statuses import WorkflowStatus
 from apps.api.serializers import (
     ObjectField,
@@ -15,7 +16,7 @@ from apps.api.serializers import (
     StrictSerializer,
     UsdField,
 )
-from apps.workflows.submissions import DEFAULT_QUEUE, MAX_DEADLINE_SECONDS
+from apps.workflows.submissions import DEFAULT_QUEUE
 
 MAX_METADATA_BYTES = 16_384
 
