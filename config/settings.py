@@ -202,6 +202,8 @@ RESERVATION_GRACE_SECONDS = float(env("RESERVATION_GRACE_SECONDS", "60"))
 # --- Projections and digests -------------------------------------------------------------------------------
 # How old the projection of a window may be before it is made anew.
 FORECAST_SECONDS = float(env("FORECAST_SECONDS", "600"))
+# For how long profiles of tasks, and readings of drift, are kept.
+PROFILE_RETENTION_DAYS = int(env("PROFILE_RETENTION_DAYS", "90"))
 # How old the figures of the admin's front page may be.
 DASHBOARD_SECONDS = float(env("DASHBOARD_SECONDS", "5"))
 # From which hour of the day (UTC) on yesterday's costs are told.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
+from agentplatform.agents.tools.toolbox import Toolbox
 from agentplatform.context_caching import TTL_SECONDS, WAIT_SECONDS, ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.caching.policy import NOT_CACHED, CachePolicy, Caching
@@ -72,9 +73,12 @@ class StepContext:
     """One attempt of a step, as its agent sees it.
 
     `tier` is pinned by its definition, or None: then each call's is chosen, from `min_tier` up. `use_case` names
-    what it is for, as in "answer_question.answer"; `cache` says whether its answers may be kept.
+    what it is for, as in "answer_question.answer"; `cache` says whether its answers may be kept. In a run that is a
+    part of a session (`session_id`) they serve that session alone; `shared_cache` is for calls that hold nothing of its
+    earlier turns.
     `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
     `item` is its element in a fan-out; `options` are the definition's. `degradations` is the agent's to add to.
+    `tools` are called through agentplatform.agents.tools.loop.
     In a loop, `iteration` counts from 0 and `previous` is the output of the one before. Of a step that has waited,
     `signal` is what it got (`{"payload", "sender"}`, None when nothing came) and `waited_seconds` since when.
     `added` are the steps it has added to its run.
@@ -95,8 +99,11 @@ class StepContext:
     min_tier: Tier | None = None
     use_case: str = ""
     cache: CachePolicy = NOT_CACHED
+    shared_cache: CachePolicy = NOT_CACHED
+    session_id: uuid.UUID | None = None
     degradations: list[Degradation] = field(default_factory=list)
     context_cache: ContextCache = field(default_factory=LocalContextCache)
+    tools: Toolbox = field(default_factory=Toolbox)
     key: str = ""
     previous: Any = None
     iteration: int = 0
@@ -134,15 +141,21 @@ class StepContext:
             return
         raise StepError("added_steps_refused", message)
 
-    def request(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelRequest:
-        """A request for one answer, for the step's tier; `more` are other fields of a ModelRequest."""
+    def request(
+        self, prompt: str, *, max_tokens: int, earlier: Sequence[Mapping[str, Any]] = (), **more: Any
+    ) -> ModelRequest:
+        """A request for one answer, for the step's tier; `more` are other fields of a ModelRequest.
+
+        `earlier` are messages before the prompt: the turns of a conversation, by turns the user's and the model's.
+        """
         placed = {
             "tier": self.tier,
             "min_tier": self.min_tier,
             "use_case": self.use_case,
             "cache": self.cache,
         } | more
-        return ModelRequest(messages=({"role": "user", "content": prompt},), max_tokens=max_tokens, **placed)
+        messages = (*earlier, {"role": "user", "content": prompt})
+        return ModelRequest(messages=messages, max_tokens=max_tokens, **placed)
 
     def complete(self, prompt: str, *, max_tokens: int, **more: Any) -> ModelResponse:
         """Asks a model one question; `more` as in `request`. Raises ModelError."""

@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from agentplatform.agents.agent import Agent, OptionsError, caching_of
+from agentplatform.agents.tools.tool import Tool, is_dynamic, is_tool_name
 from agentplatform.llm.caching.policy import Caching
 from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
 from agentplatform.workflows.input_checks import InputCheck
 
 AgentType = TypeVar("AgentType", bound=Callable[[], Agent])
+ToolType = TypeVar("ToolType", bound=Callable[[], Tool])
 
 Version = Callable[[uuid.UUID], str]
 """What says at which version something of a tenant stands, that results depend on."""
 
 
 class Registry:
-    """Agents, checks of inputs and versions by name, definitions by type.
+    """Agents, tools, checks of inputs and versions by name, definitions by type.
 
     A name taken twice is an error, not a surprise.
     """
@@ -28,6 +30,7 @@ class Registry:
         self._definitions: dict[str, Definition] = {}
         self._input_checks: dict[str, InputCheck] = {}
         self._versions: dict[str, Version] = {}
+        self._tools: dict[str, Tool] = {}
 
     def agent(self, name: str) -> Callable[[AgentType], AgentType]:
         """Class decorator: makes one instance the agent called `name`."""
@@ -39,6 +42,19 @@ class Registry:
             return factory
 
         return register
+
+    def tool(self, factory: ToolType) -> ToolType:
+        """Class decorator: makes one instance the tool that its `spec` names."""
+        tool = factory()
+        name = tool.spec.name
+        if not is_tool_name(name) or "__" in name:
+            raise DefinitionError(
+                f"a tool is called '{name}'; give it 1 to 64 letters, digits, '-' and single '_'"
+            )
+        if name in self._tools:
+            raise DefinitionError(f"two tools are called '{name}'; give each a name of its own")
+        self._tools[name] = tool
+        return factory
 
     def input_check(self, name: str) -> Callable[[InputCheck], InputCheck]:
         """Function decorator: makes it the check of inputs that definitions name as `name`."""
@@ -83,6 +99,14 @@ class Registry:
         """What says at which version `name` of a tenant stands; None when no installed app has it."""
         return self._versions.get(name)
 
+    def find_tool(self, name: str) -> Tool | None:
+        """The tool called `name`; None when no installed app has one."""
+        return self._tools.get(name)
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        return self._tools
+
     @property
     def definitions(self) -> Mapping[str, Definition]:
         return self._definitions
@@ -114,6 +138,7 @@ class Registry:
                 raise DefinitionError(
                     f"{place}: no agent is called '{name}'; known are {sorted(self._agents)}"
                 )
+        self._check_tools(spec, place)
         agent = self._agents[spec.agent]
         allowed = caching_of(agent).narrowed(spec.caching)
         if definition.cache_ttl_seconds is not None and allowed is Caching.NONE:
@@ -127,6 +152,14 @@ class Registry:
                 check_options(spec, self)
             except OptionsError as error:
                 raise DefinitionError(f"{place}: {error}") from error
+
+    def _check_tools(self, spec: StepSpec, place: str) -> None:
+        names = spec.options.get("tools", ())
+        for name in names if isinstance(names, list | tuple) else (names,):
+            if not isinstance(name, str) or not (name in self._tools or is_dynamic(name)):
+                raise DefinitionError(
+                    f"{place}: option tools names '{name}', which no tool is called; known are {sorted(self._tools)}, 'webhook:NAME', 'webhook:*' and 'mcp:SERVER'"
+                )
 
 
 registry = Registry()

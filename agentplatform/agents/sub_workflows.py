@@ -49,14 +49,19 @@ class RunWorkflow:
             step.runs.start(
                 step,
                 step.options["workflow"],
-                {name: expressions.evaluate(expression, step.document) for name, expression in fields.items()},
+                {
+                    name: expressions.evaluate(expression, step.document)
+                    for name, expression in fields.items()
+                },
             )
             self._wait(step)
         elif not run.status.is_terminal:
             self._wait(step)
         elif run.status in (WorkflowStatus.FAILED, WorkflowStatus.CANCELLED):
             code = (run.error or {}).get("code", run.status.value)
-            message = f"Workflow {run.workflow_id} of this step is {run.status} ({code}); see there, then requeue."
+            message = (
+                f"Workflow {run.workflow_id} of this step is {run.status} ({code}); see there, then requeue."
+            )
             raise StepError("sub_workflow_failed", message)
         elif run.status is WorkflowStatus.PARTIAL:
             message = f"Workflow {run.workflow_id} of this step has ended in part; see its degradations."

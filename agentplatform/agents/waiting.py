@@ -65,7 +65,9 @@ class WaitForSignal:
             return {"received": True, **_told(step.signal)}
         _wait_until(step, WaitingFor.SIGNAL, _expiry(step), "It waits for a signal.")
         if step.options.get("on_expiry") == "fail":
-            raise StepError("signal_expired", "The signal did not come in time; send it, then requeue the step.")
+            raise StepError(
+                "signal_expired", "The signal did not come in time; send it, then requeue the step."
+            )
         return {"received": False, "payload": None, "sender": ""}
 
 

@@ -52,7 +52,7 @@ class ClaimedStep(LeasedStep):
 
     `tier` is its pinned tier, or AUTO; `max_tier` the highest that its tenant may use at the moment, and `restraint`
     what its budgets ask of its calls; `cache_control` is what its submission said of caches. `definition_id` is of the
-    version of its definition. In a loop, `previous` is the output of the iteration before. `signal` is what it has
+    version of its definition, and `session_id` of the conversation that its run is a part of. In a loop, `previous` is the output of the iteration before. `signal` is what it has
     been waiting for, and `waited_seconds` how long ago it began to wait; None where it has not waited.
     """
 
@@ -70,6 +70,7 @@ class ClaimedStep(LeasedStep):
     restraint: Restraint = UNRESTRAINED
     definition_id: int = 0
     cache_control: CacheControl = CacheControl.UNSAID
+    session_id: uuid.UUID | None = None
     previous: Any = None
     signal: Mapping[str, Any] | None = None
     waited_seconds: float | None = None

@@ -17,6 +17,7 @@ from agentplatform.agents.agent import (
     StepRuns,
     caching_of,
 )
+from agentplatform.agents.tools.toolbox import Tools
 from agentplatform.context_caching import ContextCache, LocalContextCache
 from agentplatform.execution.attempts import ClaimedStep, FinishReply, Outcome, StepStore
 from agentplatform.execution.deadlines import Deadline
@@ -76,6 +77,7 @@ class Executor:
         limits: ContinuationLimits,
         context_cache: ContextCache | None = None,
         runs: StepRuns | None = None,
+        tools: Tools | None = None,
     ) -> None:
         self._store = store
         self._calls = calls
@@ -86,6 +88,7 @@ class Executor:
         self._limits = limits
         self._context_cache = context_cache or LocalContextCache()
         self._runs = runs or NoStepRuns()
+        self._tools = tools or Tools()
 
     def run(self, step_id: uuid.UUID, attempt: int) -> None:
         """Runs the step if it is there to be claimed, and those that may follow it."""
@@ -135,7 +138,9 @@ class Executor:
             tier=None if step.tier == AUTO else Tier(step.tier),
             min_tier=step.spec.min_tier,
             use_case=f"{step.definition.type}.{step.node}",
+            session_id=step.session_id,
             cache=cache_policy_of(step, agent),
+            shared_cache=shared_cache_policy_of(step, agent),
             input=step.input,
             needs=step.needs,
             item=step.item,
@@ -151,6 +156,7 @@ class Executor:
             waited_seconds=step.waited_seconds,
             workflow_seconds_left=step.workflow_seconds_left,
             runs=self._runs,
+            tools=self._tools.for_step(journal),
             allowance=Allowance(step.spec.may_add, step.spec.max_added_steps),
         )
         try:
@@ -199,7 +205,15 @@ def identity_of(step: ClaimedStep) -> StepIdentity:
 
 
 def cache_policy_of(step: ClaimedStep, agent: Agent) -> CachePolicy:
-    """How far this step's answers may serve again: as its agent allows, unless its definition is stricter."""
+    """How far this step's answers may serve again: of a run in a session, within that session alone."""
+    policy = shared_cache_policy_of(step, agent)
+    if step.session_id is None:
+        return policy
+    return replace(policy, version=f"{policy.version} session {step.session_id}")
+
+
+def shared_cache_policy_of(step: ClaimedStep, agent: Agent) -> CachePolicy:
+    """How far answers without a session's content may serve again: as its agent and its definition allow."""
     spec = step.spec
     return CachePolicy(
         caching_of(agent).narrowed(spec.caching), spec.cache_ttl_seconds, str(step.definition_id)

@@ -32,6 +32,7 @@ class ModelRequest:
     types, names and enumerations of a schema, not to its limits: validate the answer.
     An answer that is empty, refused or not of its schema is asked for once more on the next tier, unless `escalates`
     is false or the tier is pinned; `escalated_from` is the tier whose answer was not good enough.
+    `tool_choice` is "" where the model is free to use the tools, or "none".
     `asked` is what the user wants to know, where the messages hold much more: then its complexity is the request's.
     `cache` says whether its answer may be kept and given again. One that may serve a question in other words needs
     `asked`, and `depends_on`: all else that the answer depends on and that the other request must share.
@@ -50,6 +51,7 @@ class ModelRequest:
     min_tier: Tier | None = None
     use_case: str = ""
     escalated_from: Tier | None = None
+    tool_choice: str = ""
     asked: str = field(default="", compare=False)
     cache: CachePolicy = field(default=NOT_CACHED, compare=False)
     depends_on: tuple[str, ...] | None = field(default=None, compare=False)
@@ -70,7 +72,15 @@ class ModelRequest:
             "tools": self.tools,
             "stop_sequences": self.stop_sequences,
         }
-        for name in ("output_schema", "shared_context", "document", "min_tier", "use_case", "escalated_from"):
+        for name in (
+            "output_schema",
+            "shared_context",
+            "document",
+            "min_tier",
+            "use_case",
+            "escalated_from",
+            "tool_choice",
+        ):
             value = getattr(self, name)
             if value:
                 data[name] = value

@@ -78,6 +78,17 @@ def step_to_json(spec: StepSpec) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionUse:
+    """How a definition's runs take part in sessions: the field of the input that is said, and that of the result which
+    answers it. Where it `is_required`, a submission without a session is refused.
+    """
+
+    said: str
+    answered: str
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """The template of a workflow: what it takes (`input_schema`), its steps, and which step is the result.
 
@@ -86,6 +97,7 @@ class Definition:
     left out, while all that it `depends_on` (names of registered versions, such as "knowledge") is as it was.
     A run that is submitted without one has a deadline after `deadline_seconds`; without those, its queue's.
     One that `is_internal` is started by the platform alone; tenants see neither it nor its runs, but what they cost.
+    With `session` a submission may name a session: its turns are kept, and agents can look back on them.
     """
 
     type: str
@@ -102,6 +114,7 @@ class Definition:
     depends_on: tuple[str, ...] = ()
     is_internal: bool = False
     deadline_seconds: int | None = None
+    session: SessionUse | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -154,6 +167,7 @@ class Definition:
             "depends_on",
             "is_internal",
             "deadline_seconds",
+            "session",
         ):
             if not data[name]:
                 del data[name]
@@ -167,7 +181,8 @@ class Definition:
             name: tuple(data.get(name, ()))
             for name in ("examples", "input_checks", "volatile_fields", "depends_on")
         }
-        return cls(**{**data, **lists, "steps": steps})
+        session = SessionUse(**data["session"]) if data.get("session") else None
+        return cls(**{**data, **lists, "steps": steps, "session": session})
 
     @property
     def content_hash(self) -> str:
@@ -206,6 +221,8 @@ def _check(definition: Definition) -> None:
         raise DefinitionError(
             f"{where}: deadline_seconds is 1 to {MAX_DEADLINE_SECONDS}, not {definition.deadline_seconds}"
         )
+    if definition.session is not None:
+        _check_session(where, definition, definition.session)
     if definition.result not in keys:
         raise DefinitionError(f"{where}: result '{definition.result}' is not one of its steps {keys}")
     _check_acyclic(where, definition.steps)
@@ -213,6 +230,18 @@ def _check(definition: Definition) -> None:
         Draft202012Validator.check_schema(dict(definition.input_schema))
     except SchemaError as error:
         raise DefinitionError(f"{where}: input_schema is not a JSON Schema: {error.message}") from error
+
+
+def _check_session(where: str, definition: Definition, use: SessionUse) -> None:
+    if definition.is_internal:
+        raise DefinitionError(f"{where}: one that the platform starts itself has no session")
+    if definition.input_schema.get("properties", {}).get(use.said, {}).get("type") != "string":
+        raise DefinitionError(
+            f"{where}: session names the field '{use.said}' as what is said; input_schema must have it, of the "
+            "type string"
+        )
+    if not use.answered:
+        raise DefinitionError(f"{where}: session must name the field of the result that answers")
 
 
 def _check_acyclic(where: str, steps: Iterable[StepSpec]) -> None:

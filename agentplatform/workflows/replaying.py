@@ -34,7 +34,9 @@ def plan_replay(
     again = {spec.key for spec in definition.steps}
     if from_step is not None:
         again = {from_step, *dependents_of(definition, {from_step: 1})}
-    kept = {spec.key for spec in definition.steps if spec.key not in again and _is_kept(state.nodes[spec.key])}
+    kept = {
+        spec.key for spec in definition.steps if spec.key not in again and _is_kept(state.nodes[spec.key])
+    }
     if from_step is not None:
         missing = sorted(definition.step(from_step).sources - kept)
         if missing:

@@ -1,4 +1,4 @@
-"""What is kept of projections."""
+"""What is kept of projections, profiles and drift."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from apps.budgets.models import BudgetWindow
+from apps.insights.profile_models import HourlyCallProfile, HourlyRunProfile, HourlyStepProfile, ProfiledHour
+
+# Django looks for models here.
+__all__ = [
+    "BudgetForecast",
+    "HourlyCallProfile",
+    "HourlyRunProfile",
+    "HourlyStepProfile",
+    "Measure",
+    "ProfiledHour",
+]
 
 
 class Measure(models.TextChoices):

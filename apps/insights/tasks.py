@@ -8,6 +8,7 @@ from celery import shared_task
 
 from apps.budgets.rollup import spend_rollup
 from apps.insights.digest import cost_digests_send
+from apps.insights.profiling import profiles_renew
 from apps.insights.velocity_alerts import spend_watch
 
 
@@ -27,3 +28,9 @@ def watch_spend(**_: Any) -> None:
 def send_cost_digests(**_: Any) -> None:
     """Tells what yesterday has cost, once a day."""
     cost_digests_send()
+
+
+@shared_task(name="maintenance.renew_profiles", ignore_result=True)
+def renew_profiles(**_: Any) -> None:
+    """Measures what tasks take and cost, by the hour."""
+    profiles_renew()

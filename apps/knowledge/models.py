@@ -10,7 +10,10 @@ from pgvector.django import HalfVectorField, HnswIndex
 
 from agentplatform.embedding.vectors import DIMENSIONS
 from agentplatform.identifiers import uuid7
+from apps.knowledge.session_models import Session, Turn
 from apps.tenants.models import Tenant
+
+__all__ = ["Chunk", "Document", "Embedding", "KnowledgeBase", "Session", "Turn"]
 
 
 class KnowledgeBase(models.Model):

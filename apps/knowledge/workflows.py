@@ -16,7 +16,7 @@ from agentplatform.agents.summarizing import (
 )
 from agentplatform.llm.caching.policy import DEFAULT_TTL_SECONDS
 from agentplatform.llm.tiers import Tier
-from agentplatform.workflows.definition import Definition, StepSpec
+from agentplatform.workflows.definition import Definition, SessionUse, StepSpec
 from apps.knowledge import research, source_texts
 from apps.knowledge.source_texts import ONE_OF_THEM, TEXT_OR_DOCUMENT
 
@@ -71,6 +71,7 @@ answer_question = registry.define(
         cache_ttl_seconds=DEFAULT_TTL_SECONDS,
         depends_on=("knowledge",),
         examples=({"question": "How do I rotate an API key?"},),
+        session=SessionUse(said="question", answered="answer"),
     )
 )
 

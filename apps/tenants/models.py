@@ -34,7 +34,14 @@ class DefaultPermission(models.Model):
 
 MODEL_TIERS = [(tier.value, tier.value.title()) for tier in Tier]
 
-LIMITS = ("requests_per_minute", "steps_per_minute", "tokens_per_minute", "max_concurrent_steps", "weight")
+LIMITS = (
+    "requests_per_minute",
+    "steps_per_minute",
+    "tokens_per_minute",
+    "max_concurrent_steps",
+    "weight",
+    "session_retention_days",
+)
 """What a tier grants each of its tenants, and what a tenant may have of its own."""
 
 
@@ -64,6 +71,11 @@ class TenantTier(models.Model):
         help_text="How many tokens the steps of one tenant may use in a minute: estimated at their start, "
         "corrected at their end.",
     )
+    session_retention_days = models.PositiveIntegerField(
+        default=30,
+        db_default=30,
+        help_text="For how many days what is said in a session of one tenant is kept.",
+    )
     max_model_tier = models.CharField(
         max_length=16,
         blank=True,
@@ -83,6 +95,9 @@ class TenantTier(models.Model):
                     requests_per_minute__gte=1, steps_per_minute__gte=1, tokens_per_minute__gte=1
                 ),
                 name="tenants_tier_rates_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(session_retention_days__gte=1), name="tenants_tier_retention_positive"
             ),
         ]
 
@@ -107,6 +122,7 @@ class Tenant(models.Model):
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
     max_concurrent_steps = models.PositiveIntegerField(null=True, blank=True)
     weight = models.PositiveIntegerField(null=True, blank=True)
+    session_retention_days = models.PositiveIntegerField(null=True, blank=True)
     max_model_tier = models.CharField(
         max_length=16,
         blank=True,

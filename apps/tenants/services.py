@@ -44,6 +44,7 @@ LIMIT_BOUNDS: dict[str, tuple[int, int]] = {
     "tokens_per_minute": (1, 2_000_000_000),
     "max_concurrent_steps": (1, 100_000),
     "weight": (1, 1_000),
+    "session_retention_days": (1, 3_650),
 }
 """The least and the most that each limit may be."""
 

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
 from agentplatform.identifiers import uuid7
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
+from apps.knowledge.models import Session
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
 from apps.workflows.process_models import Heartbeat, Leadership
 from apps.workflows.queue_models import Allowance, Lane, QueueConfig, QueuePace, QueuePool
+from apps.workflows.run_models import Feedback, IdempotencyKey, Signal
 
 # Django looks for models here.
 __all__ = [
     "Allowance",
     "DeadLetter",
     "DeadLetterGroup",
+    "Feedback",
     "Heartbeat",
+    "IdempotencyKey",
     "Lane",
     "Leadership",
     "OperatorAction",
     "QueueConfig",
     "QueuePace",
     "QueuePool",
+    "Signal",
 ]
 
 
@@ -92,6 +98,15 @@ class Workflow(models.Model):
     result = models.JSONField(null=True)
     error = models.JSONField(null=True)
     degradations = models.JSONField(default=list)
+    session = models.ForeignKey(
+        Session,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        help_text="The conversation that it is a part of.",
+    )
     cache_control = models.CharField(
         max_length=16,
         default="",
@@ -148,6 +163,18 @@ class Workflow(models.Model):
                 )
                 for name, short in (("parent_id", "parent"), ("parent_step_id", "step"), ("root_id", "root"))
             ),
+            # What ended in an hour: rows that stand together end together, so a few blocks of the table are enough.
+            BrinIndex(
+                fields=["finished_at"],
+                name="workflows_workflow_ended",
+                pages_per_range=32,
+                autosummarize=True,
+            ),
+            models.Index(
+                fields=["session", "-id"],
+                condition=models.Q(session__isnull=False),
+                name="workflows_workflow_session",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -161,56 +188,6 @@ class Workflow(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
-
-
-class Feedback(models.Model):
-    """What a tenant thinks of a run's result: one verdict a run, which the next one replaces."""
-
-    class Rating(models.TextChoices):
-        UP = "up"
-        DOWN = "down"
-
-    workflow = models.OneToOneField(
-        Workflow, primary_key=True, on_delete=models.CASCADE, related_name="feedback"
-    )
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
-    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
-    rating = models.CharField(max_length=4, choices=Rating.choices)
-    comment = models.TextField(blank=True)
-    created_at = models.DateTimeField(db_default=Now())
-    updated_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        verbose_name_plural = "feedback"
-        ordering = ["-created_at"]
-        indexes = [
-            models.Index(fields=["-created_at"], name="workflows_feedback_age"),
-            models.Index(fields=["tenant", "-created_at"], name="workflows_feedback_tenant"),
-        ]
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(rating__in=["up", "down"]), name="workflows_feedback_rating_known"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.rating} for {self.workflow_id}"
-
-
-class IdempotencyKey(models.Model):
-    """A tenant's own key for a submission; for 24 hours a repeat returns the first workflow."""
-
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+", db_index=False)
-    key = models.CharField(max_length=255)
-    body_hash = models.CharField(max_length=64)
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+")
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "key"], name="workflows_idempotency_key"),
-        ]
-        indexes = [models.Index(fields=["created_at"], name="workflows_idempotency_age")]
 
 
 class Step(models.Model):
@@ -289,6 +266,9 @@ class Step(models.Model):
                 condition=models.Q(status="waiting", waiting_for="workflow"),
                 name="workflows_step_nested",
             ),
+            BrinIndex(
+                fields=["finished_at"], name="workflows_step_ended", pages_per_range=32, autosummarize=True
+            ),
         ]
 
     def __str__(self) -> str:
@@ -341,39 +321,3 @@ class Event(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [models.Index(fields=["workflow", "id"], name="workflows_event_stream")]
-
-
-class Signal(models.Model):
-    """What somebody has sent to a run: a signal, for the step that waits for its name, or an answer to an approval."""
-
-    class Kind(models.TextChoices):
-        SIGNAL = "signal"
-        APPROVAL = "approval"
-
-    id = models.BigAutoField(primary_key=True)
-    workflow = models.ForeignKey(
-        Workflow, on_delete=models.CASCADE, related_name="signals", db_index=False, db_constraint=False
-    )
-    kind = models.CharField(max_length=16, choices=Kind.choices)
-    name = models.CharField(max_length=130, help_text="Of an approval, the key of its step.")
-    payload = models.JSONField()
-    sender = models.CharField(max_length=200)
-    step_id = models.UUIDField(null=True, help_text="The step that has taken it.")
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        ordering = ["id"]
-        indexes = [models.Index(fields=["workflow", "name", "id"], name="workflows_signal_name")]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["workflow", "name"],
-                condition=models.Q(kind="approval"),
-                name="workflows_signal_one_answer",
-            ),
-            models.CheckConstraint(
-                condition=models.Q(kind__in=["signal", "approval"]), name="workflows_signal_kind_known"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"

@@ -104,7 +104,7 @@ def internal_definition(type_: str) -> WorkflowDefinition:
 def workflows_of(tenant: Tenant) -> QuerySet[Workflow]:
     """The tenant's runs, newest first, without those that the platform has started."""
     runs = Workflow.objects.of(tenant).filter(definition__is_internal=False)
-    return runs.select_related("definition").order_by("-id")
+    return runs.select_related("definition", "session").order_by("-id")
 
 
 def steps_of(workflow: Workflow) -> QuerySet[Step]:

@@ -74,6 +74,7 @@ class Submission:
     max_cost_usd_micros: int | None = None
     metadata: Mapping[str, Any] | None = None
     cache_control: CacheControl = CacheControl.UNSAID
+    session_id: str | None = None
 
     @property
     def body_hash(self) -> str:
@@ -86,6 +87,8 @@ class Submission:
             "max_cost_usd_micros": self.max_cost_usd_micros,
             "metadata": self.metadata,
         }
+        if self.session_id is not None:
+            document["session_id"] = self.session_id
         return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -129,16 +132,20 @@ def workflow_start(
         "deadline_seconds": submission.deadline_seconds,
         **_about_caching(tenant, submission, definition),
     }
-    arguments = [
+    arguments: list[Any] = [
         to_jsonb(document),
         to_jsonb(decision_to_json(definition, decision, queue_config(submission.queue))),
         idempotency_key,
         submission.body_hash if idempotency_key is not None else "",
         IDEMPOTENCY_HOURS,
     ]
-    ((workflow_id, is_new, is_same, is_answered),) = call_function(
-        "workflows_submit", arguments, ["jsonb", "jsonb", "text", "text", "int"]
-    )
+    name, casts = "workflows_submit", ["jsonb", "jsonb", "text", "text", "int"]
+    if submission.session_id is not None:
+        assert definition.session is not None
+        said = submission.input[definition.session.said]
+        name, casts = "workflows_submit_in_session", [*casts, "text", "uuid", "text"]
+        arguments += [submission.session_id, uuid7(), said]
+    ((workflow_id, is_new, is_same, is_answered),) = call_function(name, arguments, casts)
     if not is_same:
         raise IdempotencyConflict(
             "this Idempotency-Key was used for another submission within 24 hours; use a new key"
@@ -149,10 +156,15 @@ def workflow_start(
 
 
 def _about_caching(tenant: Tenant, submission: Submission, definition: Definition) -> dict[str, Any]:
-    """Under which key the run's result may be kept, and whether one that is there may be given in its place."""
+    """Under which key the run's result may be kept, and whether one that is there may be given in its place.
+
+    What is said in a session depends on what was said before, and belongs to it: its results are not given again.
+    """
     told: dict[str, Any] = {"type": definition.type, "cache_control": submission.cache_control}
     ttl_seconds = definition.cache_ttl_seconds
     if ttl_seconds is None or "exact" not in settings.CACHE_LAYERS or not submission.cache_control.may_keep:
+        return told
+    if submission.session_id is not None:
         return told
     versions = [(name, registry.find_version(name)) for name in definition.depends_on]
     key = result_key(

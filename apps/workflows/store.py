@@ -256,6 +256,7 @@ def _step_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "policy": queue_config(data["queue"]).retry_policy(data["max_attempts"] - data["attempts_before"]),
         "item": data["item"],
         "journal": tuple(data["journal"]),
+        "session_id": uuid.UUID(data["session_id"]) if data["session_id"] else None,
         "previous": data["previous"],
         "signal": data["signal"],
         "waited_seconds": data["waited_seconds_ago"],

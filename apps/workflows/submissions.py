@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,17 @@ from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.workflows import coordinator
 from agentplatform.workflows.classification import Unclassifiable, classify
 from agentplatform.workflows.definition import INPUT, Definition, FanOutError
+from apps.knowledge.session_models import MAX_SESSION_ID_CHARACTERS
 from apps.tenants.models import Tenant
 from apps.workflows.models import WorkflowDefinition
 from apps.workflows.selectors import current_definitions, definition_by_id
 from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, Submission
 
+_SESSION_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@~-]{{0,{MAX_SESSION_ID_CHARACTERS - 1}}}")
+SESSION_ID_RULE = (
+    f"A session_id has 1 to {MAX_SESSION_ID_CHARACTERS} letters, digits and signs of '._:@~-', and begins with a "
+    "letter or digit."
+)
 DEFAULT_QUEUE = "standard"
 
 
@@ -37,6 +44,7 @@ def submission_make(
     max_cost_usd_micros: int | None = None,
     metadata: Mapping[str, Any] | None = None,
     cache_control: CacheControl = CacheControl.UNSAID,
+    session_id: str | None = None,
 ) -> Submission:
     """A submission by `tenant` of the current version of `type_`, or of the type that the input is for.
 
@@ -44,6 +52,7 @@ def submission_make(
     """
     stored = _definition(type_, workflow_input)
     definition = definition_by_id(stored.pk)
+    _check_session(definition, session_id)
     check_input(definition, workflow_input, tenant)
     return Submission(
         definition=stored,
@@ -53,6 +62,7 @@ def submission_make(
         max_cost_usd_micros=max_cost_usd_micros,
         metadata=metadata,
         cache_control=cache_control,
+        session_id=session_id,
     )
 
 
@@ -70,6 +80,22 @@ def _definition(type_: str | None, workflow_input: Mapping[str, Any]) -> Workflo
         known = ", ".join(sorted(stored))
         raise InvalidSubmission([(("type",), f"There is no definition '{type_}'; known are: {known}.")])
     return stored[type_]
+
+
+def _check_session(definition: Definition, session_id: str | None) -> None:
+    use = definition.session
+    if session_id is None:
+        if use is not None and use.is_required:
+            message = f"'{definition.type}' is a part of a conversation: name it, by an id of your own."
+            raise InvalidSubmission([(("session_id",), message)])
+        return
+    if use is None:
+        able = [stored.type for stored in current_definitions() if definition_by_id(stored.pk).session]
+        known = ", ".join(sorted(able)) or "none"
+        message = f"'{definition.type}' keeps no turns; definitions that take a session_id: {known}."
+        raise InvalidSubmission([(("session_id",), message)])
+    if _SESSION_ID.fullmatch(session_id) is None:
+        raise InvalidSubmission([(("session_id",), SESSION_ID_RULE)])
 
 
 def check_input(definition: Definition, workflow_input: Mapping[str, Any], tenant: Tenant) -> None:

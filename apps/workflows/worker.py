@@ -14,6 +14,8 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
 from agentplatform.agents.registry import registry
+from agentplatform.agents.tools.registered import RegisteredTools
+from agentplatform.agents.tools.toolbox import Tools
 from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.caching.verifying import PairVerifier
@@ -53,6 +55,7 @@ def executor() -> Executor:
         limits=ContinuationLimits(settings.CONTINUATION_MAX_STEPS, settings.CONTINUATION_MAX_SECONDS),
         context_cache=context_cache(),
         runs=DatabaseStepRuns(),
+        tools=Tools(RegisteredTools()),
     )
 
 

@@ -76,7 +76,7 @@ def result_key(
 def _scope(
     request: ModelRequest, policy: CachePolicy, tenant_id: uuid.UUID, agent: str, max_tier: Tier | None
 ) -> dict[str, Any]:
-    return {
+    scope: dict[str, Any] = {
         "tenant": str(tenant_id),
         "agent": agent,
         "definition": policy.version,
@@ -89,6 +89,9 @@ def _scope(
         "stop_sequences": request.stop_sequences,
         "depends_on": request.depends_on,
     }
+    if request.tool_choice:
+        scope["tool_choice"] = request.tool_choice
+    return scope
 
 
 def _subject(request: ModelRequest, policy: CachePolicy) -> str:

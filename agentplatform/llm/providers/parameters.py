@@ -23,6 +23,8 @@ def parameters_of(request: ModelRequest, model: str) -> dict[str, Any]:
     if request.tools:
         *others, last = request.tools
         parameters["tools"] = [*others, {**last, **mark}]
+        if request.tool_choice:
+            parameters["tool_choice"] = {"type": request.tool_choice}
     if request.stop_sequences:
         parameters["stop_sequences"] = list(request.stop_sequences)
     if request.output_schema is not None:

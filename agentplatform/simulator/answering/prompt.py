@@ -143,11 +143,27 @@ def _tool_results(messages: Sequence[Mapping[str, Any]]) -> tuple[ToolResult, ..
     return tuple(
         ToolResult(
             tool_name=names.get(block["tool_use_id"], "tool"),
-            text=_content_text(block.get("content", "")).strip(),
+            text=_result_text(_content_text(block.get("content", "")).strip()),
             is_error=bool(block.get("is_error", False)),
         )
         for block in _blocks(messages, "tool_result")
     )
+
+
+def _result_text(text: str) -> str:
+    """What a tool returned, out of an object that holds it as `result` or `error` and at most `notes` beside it."""
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return text
+    if (
+        not isinstance(value, dict)
+        or not value.keys() & {"result", "error"}
+        or len(value.keys() - {"notes"}) != 1
+    ):
+        return text
+    inner = value.get("result", value.get("error"))
+    return inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
 
 
 def _content_text(content: object) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from agentplatform.simulator.answering.prompt import Prompt
 from agentplatform.simulator.answering.schema_filling import FillSource, fill_schema
 from agentplatform.simulator.answering.terms import TermWeights, term_list, terms_of, words_of
-from agentplatform.simulator.answering.values import find_arithmetic
+from agentplatform.simulator.answering.values import find_arithmetic, find_code_span, find_pattern
 from agentplatform.simulator.request import ToolChoice
 
 _VERBS = terms_of(
@@ -15,6 +15,8 @@ _VERBS = terms_of(
 )
 _RETRIEVES = re.compile(r"search|retriev|look[\s_]?up|find|quer|knowledge|fetch", re.IGNORECASE)
 _CALCULATES = re.compile(r"calculat|arithmetic|math|evaluate|expression", re.IGNORECASE)
+_QUERIES = re.compile(r"jmespath|jsonpath|\bsql\b", re.IGNORECASE)
+_FETCHES = re.compile(r"\burl\b|web page|\bhttp", re.IGNORECASE)
 _LEAST_SCORE = 2.0
 
 Tool = Mapping[str, Any]
@@ -24,7 +26,8 @@ def choose_tool(tools: Sequence[Tool], choice: ToolChoice, prompt: Prompt) -> To
     """Return the tool to call, or None where the answer is to be text.
 
     A forced choice always calls. Otherwise a tool is called once for each text of the user, and only if its
-    name, description or parameters match that text, or if it retrieves and nothing was given to answer from.
+    name, description or parameters match that text, or if it retrieves and nothing was given to answer from. One that
+    needs an expression, a query in a language of its own or an address is called only where the text has one.
     """
     if not tools or choice.type == "none":
         return None
@@ -57,8 +60,13 @@ def _score(tool: Tool, tools: Sequence[Tool], prompt: Prompt) -> float:
     score = 2.0 * len(asked & (set(term_list(name)) - _VERBS))
     score += 1.0 * len(asked & (set(term_list(description)) & distinct - _VERBS - set(term_list(name))))
     score += 1.0 * len(asked & (set(term_list(parameters)) - _VERBS))
-    if _CALCULATES.search(f"{name} {description}"):
-        score = score + 3.0 if find_arithmetic(prompt.ask) else min(score, 1.0)
+    for what, given in (
+        (_QUERIES, find_code_span(prompt.ask)),
+        (_FETCHES, find_pattern("uri", prompt.ask)),
+        (_CALCULATES, find_arithmetic(prompt.ask)),
+    ):
+        if what.search(f"{name} {description}"):
+            return score + 5.0 if given else min(score, 1.0)
     if _RETRIEVES.search(f"{name} {description}") and not (prompt.material or prompt.tool_results):
         score += 2.0 if prompt.question or prompt.ask.rstrip().endswith("?") else 0.5
     return score

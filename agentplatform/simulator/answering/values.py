@@ -29,6 +29,7 @@ _PROPER = r"[A-ZÀ-Þ][\w'’&.-]*(?:\s+(?:(?:de|of|da|del|van|von|the)\s+)?[A-Z
 _AFTER_PREPOSITION = re.compile(rf"\b(?:in|at|for|of|to|from|near|about|by)\s+({_PROPER})")
 _INNER_PROPER = re.compile(rf"(?<=[a-z,:;]\s)({_PROPER})")
 _QUOTED = re.compile(r"[\"“]([^\"”]{1,200})[\"”]|(?<!\w)'([^']{1,200})'(?!\w)")
+_CODE_SPAN = re.compile(r"`([^`\n]{1,500})`")
 _ARITHMETIC = re.compile(r"[(-]*\d[\d\s.,()+*/^%×÷-]*[\d)%]")
 _OPERATION = re.compile(r"[\d)]\s*(?:[+*/^%×÷]|\s-\s|-(?=\())+\s*[(\d-]|\d-\d")
 _PATTERNS = {
@@ -116,7 +117,9 @@ def find_span(property_name: str, text: str) -> str | None:
     for word in sorted(words & set(_PATTERN_OF_WORD)):
         if found := find_pattern(_PATTERN_OF_WORD[word], text):
             return found
-    if words & {"expression", "formula", "calculation"} and (found := find_arithmetic(text)):
+    if words & {"expression", "formula", "calculation"} and (
+        found := find_code_span(text) or find_arithmetic(text)
+    ):
         return found
     if words & {"date", "day", "deadline", "due"} and (found := _first_date(text)):
         return found
@@ -125,6 +128,12 @@ def find_span(property_name: str, text: str) -> str | None:
     if words & _PROPER_WORDS:
         return find_proper_name(text)
     return None
+
+
+def find_code_span(text: str) -> str | None:
+    """Return the first text between backquotes: what a query in a language of its own is written in."""
+    match = _CODE_SPAN.search(text)
+    return match.group(1) if match else None
 
 
 def find_arithmetic(text: str) -> str | None:

@@ -16,6 +16,7 @@ from apps.api.serializers import (
     StrictSerializer,
     UsdField,
 )
+from apps.knowledge.session_models import MAX_SESSION_ID_CHARACTERS
 from apps.workflows.submissions import DEFAULT_QUEUE
 
 MAX_METADATA_BYTES = 16_384
@@ -30,6 +31,12 @@ class SubmissionSerializer(StrictSerializer):
     deadline_seconds = StrictIntegerField(required=False, min_value=1, max_value=MAX_DEADLINE_SECONDS)
     max_cost_usd = UsdField(required=False)
     metadata = ObjectField(required=False)
+    session_id = StrictCharField(
+        required=False,
+        trim_whitespace=False,
+        max_length=MAX_SESSION_ID_CHARACTERS,
+        help_text="Your own id of a conversation, for definitions that look back on its earlier turns.",
+    )
     dry_run = StrictBooleanField(default=False)
 
     def validate_metadata(self, value: dict[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,12 @@ class WorkflowSummarySerializer(serializers.Serializer):
     finished_at = serializers.DateTimeField(allow_null=True)
     cost_usd_micros = serializers.IntegerField()
     metadata = serializers.JSONField()
+    session_id = serializers.CharField(
+        source="session.external_id",
+        default=None,
+        allow_null=True,
+        help_text="The conversation it is a part of.",
+    )
 
 
 class FeedbackSerializer(serializers.Serializer):

@@ -196,6 +196,7 @@ def submission_of(
             max_cost_usd_micros=int(max_cost_usd * 1_000_000) if max_cost_usd is not None else None,
             metadata=data.get("metadata"),
             cache_control=control,
+            session_id=data.get("session_id"),
         )
     except InvalidSubmission as error:
         raise Problem(

@@ -153,7 +153,8 @@ BEGIN
         'lost_workers', coalesce((v_ended ->> 'lost')::int, 0), 'waits', coalesce((v_ended ->> 'waited')::int, 0),
         'seconds_left', extract(epoch FROM v_step.deadline_at - now()),
         'workflow_seconds_left', extract(epoch FROM p_workflow.deadline_at - now()),
-        'cache_control', p_workflow.cache_control, 'signal', v_signal, 'waited_seconds_ago', v_ended -> 'waited_seconds',
+        'cache_control', p_workflow.cache_control, 'session_id', p_workflow.session_id,
+        'signal', v_signal, 'waited_seconds_ago', v_ended -> 'waited_seconds',
         'previous', CASE WHEN v_step.for_each IS NULL AND v_step.index > 0 THEN (
             SELECT output FROM workflows_step
             WHERE workflow_id = p_workflow.id AND node = v_step.node AND index = v_step.index - 1) END,

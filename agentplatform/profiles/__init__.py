@@ -1,0 +1,1 @@
+"""What tasks take and cost, as sketches that add up; and whether it has shifted."""

@@ -1,0 +1,69 @@
+"""Reads of stored profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from agentplatform.profiles.profile import CallKey, Counted, Profile, RunKey, StepKey
+from apps.insights.profile_models import ProfiledHour
+from apps.insights.profile_queries import CALLS, RUNS, STEPS, Kind
+from apps.insights.profiling import HOUR, counted
+
+
+def stored_profile(since: datetime, until: datetime, task_type: str | None = None) -> Profile:
+    """What is stored of the full hours in [since, until), in one; of one type of task, if it is named.
+
+    `seconds` is how much of that time has been measured.
+    """
+    runs: dict[RunKey, Counted] = _added_up(RUNS, since, until, task_type)
+    steps: dict[StepKey, Counted] = _added_up(STEPS, since, until, task_type)
+    calls: dict[CallKey, Counted] = _added_up(CALLS, since, until, task_type)
+    return Profile(measured_seconds(since, until), runs, steps, calls)
+
+
+def hourly_profiles(since: datetime, until: datetime) -> dict[datetime, Profile]:
+    """The same, hour by hour; hours that nobody has measured are left out."""
+    hours = ProfiledHour.objects.filter(hour__gte=since, hour__lt=until).order_by("hour")
+    found = {hour: Profile(HOUR.total_seconds(), {}, {}, {}) for hour in hours.values_list("hour", flat=True)}
+    for kind, name in ((RUNS, "runs"), (STEPS, "steps"), (CALLS, "calls")):
+        for hour, key, counts in _rows(kind, since, until, None):
+            if hour in found:
+                getattr(found[hour], name)[key] = counts
+    return found
+
+
+def measured_seconds(since: datetime, until: datetime) -> float:
+    """How much of [since, until) is in the stored profiles."""
+    hours = ProfiledHour.objects.filter(hour__gte=since, hour__lt=until)
+    known = hours.values_list("hour", "computed_at")
+    now = timezone.now()
+    return sum(max(0.0, (min(at, hour + HOUR, now) - hour).total_seconds()) for hour, at in known)
+
+
+def profiled_task_types(since: datetime, until: datetime) -> list[str]:
+    """The types of task there is a stored profile of."""
+    rows = RUNS.model._default_manager.filter(hour__gte=since, hour__lt=until)
+    return sorted(rows.order_by().values_list("task_type", flat=True).distinct())
+
+
+def _added_up(kind: Kind, since: datetime, until: datetime, task_type: str | None) -> dict[Any, Counted]:
+    found: dict[Any, Counted] = {}
+    for _, key, counts in _rows(kind, since, until, task_type):
+        found.setdefault(key, Counted()).add(counts)
+    return found
+
+
+def _rows(
+    kind: Kind, since: datetime, until: datetime, task_type: str | None
+) -> Iterator[tuple[datetime, Any, Counted]]:
+    rows = kind.model._default_manager.filter(hour__gte=since, hour__lt=until).order_by()
+    if task_type is not None:
+        rows = rows.filter(task_type=task_type)
+    for hour, *key, counts, sketches in rows.values_list(
+        "hour", *kind.columns, "counts", "sketches"
+    ).iterator():
+        yield hour, kind.key(*key), counted(counts, sketches)
