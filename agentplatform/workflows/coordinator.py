@@ -32,7 +32,7 @@ from agentplatform.workflows.decisions import (
     WorkflowState,
     apply,
 )
-from agentplatform.workflows.definition import INPUT, Definition, StepSpec, list_at
+from agentplatform.workflows.definition import INPUT, AddedSteps, Definition, StepSpec, list_at
 from agentplatform.workflows.endings import end_at_deadline, end_early, end_of_all
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 
@@ -91,11 +91,21 @@ def _after_success(definition: Definition, state: WorkflowState, event: StepSucc
     if iteration is not None:
         return replace(decision, expand=(iteration,))
     expansions = [_expansion(definition, spec, event, state) for spec in definition.fan_outs_over(event.node)]
-    if event.added is not None:
-        definition = definition.extended((event.added,))
-        expansions += [Expansion(spec.key, 1, StepStatus.BLOCKED) for spec in event.added.steps]
-    decision = replace(decision, expand=tuple(expansions), added=event.added)
+    added = _new_steps(definition, event.added)
+    if added is not None:
+        definition = definition.extended((added,))
+        expansions += [Expansion(spec.key, 1, StepStatus.BLOCKED) for spec in added.steps]
+    decision = replace(decision, expand=tuple(expansions), added=added)
     return _settle(definition, state, decision, event.node)
+
+
+def _new_steps(definition: Definition, added: AddedSteps | None) -> AddedSteps | None:
+    """Those that the same step has not added before: it may have been requeued, and they wait for it again."""
+    if added is None:
+        return None
+    known = {spec.key for spec in definition.steps if added.by in spec.needs}
+    new = tuple(spec for spec in added.steps if spec.key not in known)
+    return AddedSteps(added.by, new) if new else None
 
 
 def _next_iteration(spec: StepSpec, state: WorkflowState, output: Any) -> Expansion | None:

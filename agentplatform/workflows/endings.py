@@ -12,7 +12,7 @@ from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 def end_of_all(definition: Definition, after: WorkflowState) -> Ending:
     """The end when every step has ended. Where the result's own step was omitted, the furthest outputs are it."""
     skipped = [key for key, node in after.nodes.items() if node.counts.get(StepStatus.SKIPPED, 0)]
-    results = (definition.result,)
+    results: tuple[str, ...] = (definition.result,)
     if after.nodes[definition.result].is_omitted:
         results = _usable_results(definition, after)
     if not skipped:

@@ -33,6 +33,7 @@ from agentplatform.workflows.decisions import (
     ResumeRequested,
 )
 from agentplatform.workflows.definition import Definition, StepSpec
+from agentplatform.workflows.statuses import WorkflowStatus
 from apps.database import call_function, to_jsonb
 from apps.gateway.selectors import catalogue
 from apps.tenants.models import ApiKey, Tenant
@@ -258,7 +259,7 @@ def workflow_decide(workflow_id: uuid.UUID, event: Event) -> Decided:
         decision = coordinator.decide(run.definition, run.state, event)
         if decision == Decision():
             return Decided.UNCHANGED
-        _apply(workflow, run.definition, decision)
+        workflow_apply(workflow, run.definition, decision)
         Workflow.objects.filter(pk=workflow_id).update(revision=F("revision") + 1)
     if decision.ending is not None:
         wake.ended(str(workflow_id))
@@ -305,11 +306,14 @@ def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedSt
     return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, model, count, worst_case)
 
 
-def _apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
+def workflow_apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
+    """Stores a decision on a run whose lock its caller holds."""
     document = to_jsonb(decision_to_json(definition, decision, queue_config(workflow.queue_id)))
     ((ready,),) = call_function("workflows_apply", [workflow.pk, document], ["uuid", "jsonb"])
     if decision.status is not None:
         status_arguments = [workflow.pk, decision.status.value]
         ((ready,),) = call_function("workflows_set_status", status_arguments, ["uuid", "text"])
-    if ready:
+    if ready and workflow.status == WorkflowStatus.PAUSED and decision.status is None:
+        call_function("workflows_park", [workflow.pk], ["uuid"])
+    elif ready:
         call_function("workflows_mark_lane", [workflow.queue_id, workflow.tenant_id], ["text", "uuid"])

@@ -6,7 +6,6 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-
 SQL = Path(__file__).parent / "sql"
 
 
@@ -114,38 +113,6 @@ class Migration(migrations.Migration):
                 ],
                 max_length=16,
                 null=True,
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="step",
-            index=models.Index(
-                condition=models.Q(("status", "waiting"), ("waiting_for", "workflow")),
-                fields=["id"],
-                name="workflows_step_nested",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="workflow",
-            index=models.Index(
-                condition=models.Q(("parent_id", None), _negated=True),
-                fields=["parent_id"],
-                name="workflows_workflow_parent",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="workflow",
-            index=models.Index(
-                condition=models.Q(("parent_step_id", None), _negated=True),
-                fields=["parent_step_id"],
-                name="workflows_workflow_step",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="workflow",
-            index=models.Index(
-                condition=models.Q(("root_id", None), _negated=True),
-                fields=["root_id"],
-                name="workflows_workflow_root",
             ),
         ),
         migrations.AddField(
