@@ -2,6 +2,7 @@
 
 from agentplatform.agents import (
     answering,
+    conversing,
     extracting,
     researching,
     sub_workflows,
@@ -10,15 +11,17 @@ from agentplatform.agents import (
     waiting,
 )
 from agentplatform.agents.tools import calculator, json_query
-from apps.workflows import cache_checks
+from apps.workflows import cache_checks, session_summaries
 
 __all__ = [
     "answering",
     "cache_checks",
     "calculator",
+    "conversing",
     "extracting",
     "json_query",
     "researching",
+    "session_summaries",
     "sub_workflows",
     "summarizing",
     "tool_using",
