@@ -172,6 +172,8 @@ def test_a_tier_is_changed_within_sense(operator: Person) -> None:
         {"steps_per_minute": "-1"},
         {"tokens_per_minute": ""},
         {"tokens_per_minute": "99999999999"},
+        {"session_retention_days": "0"},
+        {"session_retention_days": "4000"},
     ):
         assert operator.post(change_url(tier), **{**good, **bad}).status_code == 200, bad
     tier.refresh_from_db()
