@@ -5,8 +5,10 @@ from agentplatform.agents import (
     conversing,
     extracting,
     researching,
+    sub_workflows,
     summarizing,
     tool_using,
+    waiting,
 )
 from agentplatform.agents.tools import calculator, json_query
 from apps.workflows import cache_checks, session_summaries
@@ -20,6 +22,8 @@ __all__ = [
     "json_query",
     "researching",
     "session_summaries",
+    "sub_workflows",
     "summarizing",
     "tool_using",
+    "waiting",
 ]

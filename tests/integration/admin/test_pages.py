@@ -211,6 +211,7 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "ProviderRate",
         "QueuePace",
         "QueuePool",
+        "Signal",
         "Slice",
         "StepAttempt",
         "TierProvider",
