@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
+
 from agentplatform.identifiers import uuid7
 from agentplatform.workflows.decisions import IllegalEvent
 from agentplatform.workflows.definition import AddedSteps
@@ -15,7 +17,7 @@ from apps.tenants.models import ApiKey
 from apps.workflows.encoding import decision_to_json
 from apps.workflows.models import Workflow
 from apps.workflows.selectors import definition_by_id, queue_config, run_state
-from apps.workflows.services import DEFAULT_DEADLINE_SECONDS
+from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, session_join
 from apps.workflows.submissions import check_input
 from apps.workflows.wake import wake
 
@@ -41,7 +43,9 @@ def workflow_replay(
     Raises UnknownStep, CannotReplay and InvalidSubmission.
     """
     told = workflow.input if workflow_input is None else workflow_input
-    if workflow_input is not None:
+    if (
+        workflow_input is not None or not told
+    ):  # of a session that was forgotten there is nothing to go on from
         check_input(definition_by_id(workflow.definition_id), told, workflow.tenant)
     run = run_state(workflow.pk)
     if from_step is not None and all(spec.key != from_step for spec in run.definition.steps):
@@ -71,6 +75,9 @@ def workflow_replay(
     }
     planned = decision_to_json(definition, replay.decision, queue_config(workflow.queue_id))
     arguments = [to_jsonb(document), to_jsonb(planned), workflow.pk, list(replay.kept)]
-    call_function("workflows_replay", arguments, ["jsonb", "jsonb", "uuid", "text[]"])
+    with transaction.atomic():
+        call_function("workflows_replay", arguments, ["jsonb", "jsonb", "uuid", "text[]"])
+        if workflow.session_id is not None:
+            session_join(workflow_id, workflow.session_id)
     wake.dispatcher()
     return workflow_id
