@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,15 @@ from apps.tenants.models import ApiKey
 from apps.workflows.encoding import decision_to_json
 from apps.workflows.models import Workflow
 from apps.workflows.selectors import definition_by_id, queue_config, run_state
-from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, session_join
+from apps.workflows.services import (
+    DEFAULT_DEADLINE_SECONDS,
+    IDEMPOTENCY_HOURS,
+    KEY_REUSED,
+    IdempotencyConflict,
+    StartedWorkflow,
+    hash_of,
+    session_join,
+)
 from apps.workflows.submissions import check_input
 from apps.workflows.wake import wake
 
@@ -36,16 +43,17 @@ def workflow_replay(
     from_step: str | None = None,
     workflow_input: Mapping[str, Any] | None = None,
     api_key: ApiKey | None = None,
-) -> uuid.UUID:
+    idempotency_key: str | None = None,
+) -> StartedWorkflow:
     """Starts a run of the same version of the definition that keeps the outputs of what comes before `from_step`.
 
     With `workflow_input` it is a fork: what runs, runs on that. What the steps before have cost is not paid again.
-    Raises UnknownStep, CannotReplay and InvalidSubmission.
+    With an idempotency key that was used within 24 hours the first run is returned. Raises UnknownStep,
+    CannotReplay, InvalidSubmission and IdempotencyConflict.
     """
     told = workflow.input if workflow_input is None else workflow_input
-    if (
-        workflow_input is not None or not told
-    ):  # of a session that was forgotten there is nothing to go on from
+    # Of a run whose session was forgotten there is no input to go on from.
+    if workflow_input is not None or not told:
         check_input(definition_by_id(workflow.definition_id), told, workflow.tenant)
     run = run_state(workflow.pk)
     if from_step is not None and all(spec.key != from_step for spec in run.definition.steps):
@@ -59,9 +67,8 @@ def workflow_replay(
         replay = plan_replay(definition, run.state, told, from_step)
     except IllegalEvent as error:
         raise CannotReplay(str(error)) from error
-    workflow_id = uuid7()
     document = {
-        "id": workflow_id,
+        "id": uuid7(),
         "tenant_id": workflow.tenant_id,
         "definition_id": workflow.definition_id,
         "api_key_id": api_key.pk if api_key is not None else None,
@@ -73,11 +80,23 @@ def workflow_replay(
         "cache_control": workflow.cache_control,
         "added_steps": added,
     }
-    planned = decision_to_json(definition, replay.decision, queue_config(workflow.queue_id))
-    arguments = [to_jsonb(document), to_jsonb(planned), workflow.pk, list(replay.kept)]
+    asked = {"source": str(workflow.pk), "from_step": from_step, "input": workflow_input}
+    arguments = [
+        to_jsonb(document),
+        to_jsonb(decision_to_json(definition, replay.decision, queue_config(workflow.queue_id))),
+        workflow.pk,
+        list(replay.kept),
+        idempotency_key,
+        hash_of(asked) if idempotency_key is not None else "",
+        IDEMPOTENCY_HOURS,
+    ]
+    casts = ["jsonb", "jsonb", "uuid", "text[]", "text", "text", "int"]
     with transaction.atomic():
-        call_function("workflows_replay", arguments, ["jsonb", "jsonb", "uuid", "text[]"])
-        if workflow.session_id is not None:
-            session_join(workflow_id, workflow.session_id)
-    wake.dispatcher()
-    return workflow_id
+        ((started_id, is_new, is_same),) = call_function("workflows_replay", arguments, casts)
+        if is_new and workflow.session_id is not None:
+            session_join(started_id, workflow.session_id)
+    if not is_same:
+        raise IdempotencyConflict(KEY_REUSED)
+    if is_new:
+        wake.dispatcher()
+    return StartedWorkflow(started_id, is_new)

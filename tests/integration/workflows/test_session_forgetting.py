@@ -114,7 +114,8 @@ def test_a_replay_is_in_the_session_and_is_forgotten_with_it(hand: Hand, submit:
     """It says nothing there; what it has taken over is emptied, too, and of an emptied run there is no other."""
     workflow = say(submit)
     run_to_its_end(hand)
-    replay = Workflow.objects.get(pk=workflow_replay(Workflow.objects.get(pk=workflow.pk), from_step="reply"))
+    workflow.refresh_from_db()
+    replay = Workflow.objects.get(pk=workflow_replay(workflow, from_step="reply").id)
     assert replay.session_id == workflow.session_id is not None
     step = hand.claim_next()
     assert step.session_id == workflow.session_id
