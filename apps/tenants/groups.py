@@ -28,7 +28,7 @@ READABLE: dict[str, frozenset[str]] = {
             "cachecheck",
         }
     ),
-    "knowledge": frozenset({"knowledgebase", "document"}),
+    "knowledge": frozenset({"knowledgebase", "document", "session"}),
     "workflows": frozenset(
         {
             "workflowdefinition",
@@ -95,7 +95,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "redeliver_delivery",
         }
     ),
-    "knowledge": frozenset({"embed_knowledgebase"}),
+    "knowledge": frozenset({"embed_knowledgebase", "read_session", "forget_session"}),
     "insights": frozenset({"add_driftreference", "change_driftreference", "delete_driftreference"}),
     "workflows": frozenset(
         {
@@ -103,6 +103,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "change_queuepool",
             "cancel_workflow",
             "pause_workflow",
+            "approve_step",
             "requeue_deadletter",
             "discard_deadletter",
         }

@@ -16,13 +16,13 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from agentplatform.llm.messages import ModelResponse
-from agentplatform.workflows.coordinator import WorkflowState
+from agentplatform.workflows.decisions import WorkflowState
 from agentplatform.workflows.definition import Definition
 from agentplatform.workflows.queueing import Backlog, LaneFacts, LendableWorker, backlog_of
 from apps.database import call_function, from_jsonb, release_connection
 from apps.gateway.models import Call
 from apps.tenants.models import Tenant
-from apps.workflows.encoding import state_from_json
+from apps.workflows.encoding import run_from_json
 from apps.workflows.models import Event, Heartbeat, Lane, QueueConfig, Step, Workflow, WorkflowDefinition
 
 
@@ -61,8 +61,8 @@ class RunState:
 def run_state(workflow_id: uuid.UUID) -> RunState:
     """The present state of a run."""
     data = from_jsonb(call_function("workflows_state", [workflow_id], ["uuid"])[0][0])
-    definition = definition_by_id(data["definition_id"])
-    return RunState(definition, state_from_json(definition, data), data["revision"], data["seconds_left"])
+    definition, state = run_from_json(definition_by_id(data["definition_id"]), data)
+    return RunState(definition, state, data["revision"], data["seconds_left"])
 
 
 def attempts_that_do_not_count(step: Step) -> tuple[int, int]:
@@ -105,6 +105,13 @@ def workflows_of(tenant: Tenant) -> QuerySet[Workflow]:
     """The tenant's runs, newest first, without those that the platform has started."""
     runs = Workflow.objects.of(tenant).filter(definition__is_internal=False)
     return runs.select_related("definition", "session").order_by("-id")
+
+
+def children_of(workflow: Workflow, limit: int) -> list[uuid.UUID]:
+    """The runs that its steps have started, the latest first."""
+    return list(
+        Workflow.objects.filter(parent_id=workflow.pk).order_by("-id").values_list("pk", flat=True)[:limit]
+    )
 
 
 def steps_of(workflow: Workflow) -> QuerySet[Step]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,7 +24,7 @@ from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.tiers import AUTO
 from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import (
+from agentplatform.workflows.decisions import (
     CancelRequested,
     Decision,
     Event,
@@ -32,6 +33,7 @@ from agentplatform.workflows.coordinator import (
     ResumeRequested,
 )
 from agentplatform.workflows.definition import Definition, StepSpec
+from agentplatform.workflows.statuses import WorkflowStatus
 from apps.database import call_function, to_jsonb
 from apps.gateway.selectors import catalogue
 from apps.tenants.models import ApiKey, Tenant
@@ -43,6 +45,7 @@ from apps.workflows.selectors import definition_by_id, queue_config, run_state
 from apps.workflows.wake import wake
 
 IDEMPOTENCY_HOURS = 24
+KEY_REUSED = "this Idempotency-Key was used for another submission within 24 hours; use a new key"
 DEFAULT_DEADLINE_SECONDS = {"interactive": 600, "standard": 3_600, "batch": 86_400}
 
 
@@ -60,6 +63,11 @@ class NotPaused(ValueError):
 
 class NotFinished(ValueError):
     """The run has not ended; there is no result yet."""
+
+
+def hash_of(asked: Mapping[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of what was asked for."""
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ class Submission:
         }
         if self.session_id is not None:
             document["session_id"] = self.session_id
-        return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return hash_of(document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +154,7 @@ def workflow_start(
         arguments += [submission.session_id, uuid7(), said]
     ((workflow_id, is_new, is_same, is_answered),) = call_function(name, arguments, casts)
     if not is_same:
-        raise IdempotencyConflict(
-            "this Idempotency-Key was used for another submission within 24 hours; use a new key"
-        )
+        raise IdempotencyConflict(KEY_REUSED)
     if is_new and not is_answered:
         wake.dispatcher()
     return StartedWorkflow(workflow_id, is_new, is_answered)
@@ -190,11 +196,13 @@ def workflow_cancel(workflow_id: uuid.UUID) -> None:
 def workflow_pause(workflow_id: uuid.UUID) -> bool:
     """No further step of the run starts until it is resumed; steps that run may end, and the deadline goes on.
 
-    Returns whether that is new. Raises AlreadyFinished.
+    Nor do those of the runs that its steps have started. Returns whether that is new. Raises AlreadyFinished.
     """
     decided = workflow_decide(workflow_id, PauseRequested())
     if decided is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to pause")
+    for run in _runs_of_steps(workflow_id):
+        workflow_decide(run, PauseRequested())
     return decided is Decided.CHANGED
 
 
@@ -206,7 +214,16 @@ def workflow_resume(workflow_id: uuid.UUID) -> bool:
         raise NotPaused(str(error)) from error
     if decided is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to resume")
+    for run in _runs_of_steps(workflow_id):
+        with suppress(IllegalEvent):  # it is held, and goes on by itself
+            workflow_decide(run, ResumeRequested())
     return decided is Decided.CHANGED
+
+
+def _runs_of_steps(workflow_id: uuid.UUID) -> list[uuid.UUID]:
+    """The unfinished runs that its steps have started, and theirs."""
+    own = Workflow.objects.filter(parent_id=workflow_id, finished_at=None).values_list("pk", flat=True)
+    return [run for child in own for run in (child, *_runs_of_steps(child))]
 
 
 def feedback_give(
@@ -246,7 +263,7 @@ def workflow_decide(workflow_id: uuid.UUID, event: Event) -> Decided:
         decision = coordinator.decide(run.definition, run.state, event)
         if decision == Decision():
             return Decided.UNCHANGED
-        _apply(workflow, run.definition, decision)
+        workflow_apply(workflow, run.definition, decision)
         Workflow.objects.filter(pk=workflow_id).update(revision=F("revision") + 1)
     if decision.ending is not None:
         wake.ended(str(workflow_id))
@@ -293,11 +310,14 @@ def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedSt
     return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, model, count, worst_case)
 
 
-def _apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
+def workflow_apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
+    """Stores a decision on a run whose lock its caller holds."""
     document = to_jsonb(decision_to_json(definition, decision, queue_config(workflow.queue_id)))
     ((ready,),) = call_function("workflows_apply", [workflow.pk, document], ["uuid", "jsonb"])
     if decision.status is not None:
         status_arguments = [workflow.pk, decision.status.value]
         ((ready,),) = call_function("workflows_set_status", status_arguments, ["uuid", "text"])
-    if ready:
+    if ready and workflow.status == WorkflowStatus.PAUSED and decision.status is None:
+        call_function("workflows_park", [workflow.pk], ["uuid"])
+    elif ready:
         call_function("workflows_mark_lane", [workflow.queue_id, workflow.tenant_id], ["text", "uuid"])

@@ -17,6 +17,7 @@ from django_celery_results.models import TaskResult
 
 from agentplatform.identifiers import uuid7
 from apps.budgets.models import LedgerEntry
+from apps.database import call_function
 from apps.gateway.admin.forms import PRICES
 from apps.gateway.models import (
     CacheCheck,
@@ -31,7 +32,7 @@ from apps.gateway.models import (
 )
 from apps.insights.models import DriftReading, DriftReference, DriftWindow, HourlyRunProfile
 from apps.insights.profiling import full_hour, hour_profile
-from apps.knowledge.models import Document
+from apps.knowledge.models import Document, Session
 from apps.knowledge.services import document_create
 from apps.notifications.endpoints import endpoint_create
 from apps.notifications.models import Delivery, Endpoint, Notice, Recipient
@@ -60,6 +61,7 @@ SHOWN = (
     CacheScope,
     CacheCheck,
     Document,
+    Session,
     Workflow,
     Step,
     Feedback,
@@ -83,6 +85,7 @@ READ_ONLY = (
     CacheEntry,
     CacheCheck,
     Document,
+    Session,
     Workflow,
     Step,
     Feedback,
@@ -102,6 +105,8 @@ def everything(tenant: Tenant, failed: Workflow) -> None:
     api_key = api_key_issue(name=HOSTILE, tenant=tenant).api_key
     feedback_give(failed, api_key=api_key, rating=Feedback.Rating.DOWN, comment=f"{HOSTILE} " * 20)
     document_create(tenant=tenant, title=HOSTILE, content=f"# {HOSTILE}\n\n" + "long " * 500)
+    arguments = [tenant.pk, HOSTILE, uuid7(), uuid7(), HOSTILE]
+    call_function("knowledge_say", arguments, ["uuid", "text", "uuid", "uuid", "text"])
     ProviderRate.objects.create(provider_id="anthropic", family=HOSTILE, requests_per_minute=1)
     ModelPrice.objects.create(model=HOSTILE, **dict.fromkeys(PRICES, 1))
     CircuitTrip.objects.create(circuit=HOSTILE, reason=HOSTILE, open_until="2026-01-01T00:00:00Z")
@@ -221,6 +226,7 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
     """A list that grows by itself: a model is either shown here, or known not to be."""
     internal = {
         "Chunk",
+        "Turn",
         "Embedding",
         "Allowance",
         "BatchRequest",
@@ -242,6 +248,7 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "ProviderRate",
         "QueuePace",
         "QueuePool",
+        "Signal",
         "Slice",
         "StepAttempt",
         "TierProvider",
