@@ -118,6 +118,22 @@ app.conf.update(
             "options": {"queue": "dead_letter", "expires": 30.0},
         },
         # For hints that were lost, and for an embedder that was away.
+        "embed-pending-turns": {
+            "task": "knowledge.embed_pending_turns",
+            "schedule": 5.0,
+            "options": {"expires": 5.0, "ignore_result": True},
+        },
+        "forget-sessions": {
+            "task": "maintenance.forget_sessions",
+            "schedule": 300.0,
+            "options": {"expires": 300.0},
+        },
+        # For hints that were lost.
+        "summarise-sessions": {
+            "task": "maintenance.summarise_sessions",
+            "schedule": 10.0,
+            "options": {"expires": 10.0},
+        },
         "embed-pending-passages": {
             "task": "knowledge.embed_pending",
             "schedule": 10.0,

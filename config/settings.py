@@ -147,6 +147,10 @@ CACHE_STALE_SECONDS = float(env("CACHE_STALE_SECONDS", str(7 * 86_400)))
 
 CACHE_PATIENCE_SECONDS = float(env("CACHE_PATIENCE_SECONDS", "0.05"))
 
+# --- Sessions ----------------------------------------------------------------------------------------------
+# How much of a request its conversation may take: a tenth of a context window of 200,000 tokens.
+SESSION_CONTEXT_TOKENS = int(env("SESSION_CONTEXT_TOKENS", "20000"))
+
 # --- REST --------------------------------------------------------------------------------------------------
 MAX_BODY_BYTES = int(env("MAX_BODY_BYTES", str(1024 * 1024)))
 MAX_DOCUMENT_BYTES = int(env("MAX_DOCUMENT_BYTES", str(8 * 1024 * 1024)))

@@ -71,6 +71,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Calls in flight", "hourglass_top", "budgets", "reservation"),
             ("Costs", "payments", "insights", "budgetforecast", "costs"),
             ("Projections", "trending_up", "insights", "budgetforecast"),
+            ("Task profiles", "monitoring", "insights", "hourlyrunprofile", "profiles"),
+            ("Profiles by hour", "schedule", "insights", "hourlyrunprofile"),
             ("Ledger", "receipt_long", "budgets", "ledgerentry"),
         ),
         _group(

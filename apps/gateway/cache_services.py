@@ -29,15 +29,17 @@ def answers_purge(
     task_type: str = "",
     entry_ids: Iterable[uuid.UUID] | None = None,
     workflow_id: uuid.UUID | None = None,
+    workflow_ids: Iterable[uuid.UUID] | None = None,
 ) -> int:
     """Deletes the kept answers that all of what is given holds for, here and in Redis; returns how many rows.
 
-    `task_type` is of the definition whose steps they were made for. With `workflow_id` those of the run, and of every
-    run that was served an answer of one of them: what they went on to ask was made of it. What a process has read from
+    `task_type` is of the definition whose steps they were made for. With `workflow_id` those of the run (with
+    `workflow_ids`, of several), and of every run that was served an answer of one of them: what they went on to ask was made of it. What a process has read from
     the database just before may stand in Redis for half a minute longer. Raises ValueError where nothing is given, and
     redis.RedisError where Redis does not answer: then the same purge has to be asked for again.
     """
-    if tenant is None and not use_case and not task_type and entry_ids is None and workflow_id is None:
+    purged = list(workflow_ids) if workflow_ids is not None else [] if workflow_id is None else [workflow_id]
+    if tenant is None and not use_case and not task_type and entry_ids is None and not purged:
         raise ValueError("say which answers to purge: a tenant's, a use case's, a run's, or single ones")
     chosen = CacheEntry.objects.order_by("pk")
     if tenant is not None:
@@ -46,7 +48,7 @@ def answers_purge(
         chosen = chosen.filter(use_case=use_case)
     if task_type:
         chosen = chosen.filter(use_case__startswith=f"{task_type}.")
-    runs = None if workflow_id is None else runs_served_by([workflow_id])
+    runs = None if workflow_id is None and workflow_ids is None else runs_served_by(purged)
     if runs is not None:
         chosen = chosen.filter(source_workflow_id__in=runs)
     if entry_ids is not None:

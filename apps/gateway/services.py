@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db.models.functions import Now
@@ -10,7 +12,7 @@ from django.db.models.functions import Now
 from agentplatform.execution.circuit import Trip
 from agentplatform.llm.catalogue import DEFAULT_CATALOGUE, ProviderKind
 from apps.database import OUTAGE_ERRORS, release_connection
-from apps.gateway.models import CircuitTrip, ModelTier, Provider, TierProvider
+from apps.gateway.models import Call, CircuitTrip, ModelTier, Provider, TierProvider
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,11 @@ def providers_ensure() -> None:
         )
         if tier_is_new:
             TierProvider.objects.get_or_create(tier=row, provider=anthropic)
+
+
+def responses_erase(workflow_ids: Sequence[uuid.UUID]) -> int:
+    """Takes the texts of answers out of the journal of runs that have ended; what they cost stays. Returns of how many."""
+    return Call.objects.filter(workflow_id__in=workflow_ids, response__isnull=False).update(response=None)
 
 
 class TripHistory:

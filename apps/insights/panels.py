@@ -21,6 +21,7 @@ class Form(StrEnum):
     TEXT = "text"
     MONEY = "money"  # micro-about_dollars
     NUMBER = "number"
+    DECIMAL = "decimal"  # with as many digits as say something
     SHARE = "share"  # 0 to 1
     SECONDS = "seconds"
     MOMENT = "moment"
@@ -108,6 +109,8 @@ def _shown(column: Column, value: Any) -> Any:
             return about_dollars(value)
         case Form.NUMBER:
             return f"{value:,}"
+        case Form.DECIMAL:
+            return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
         case Form.SHARE:
             return f"{value:.1%}"
         case Form.SECONDS:
@@ -124,6 +127,8 @@ def _shown(column: Column, value: Any) -> Any:
 def _raw(column: Column, value: Any) -> Any:
     if value is None:
         return ""
+    if column.form in (Form.DECIMAL, Form.SECONDS):
+        return round(value, 6)
     if column.form is Form.MONEY:
         return (Decimal(value) / 1_000_000).quantize(Decimal("0.000001"))
     if isinstance(value, datetime):

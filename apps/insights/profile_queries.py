@@ -38,7 +38,8 @@ _RUNS = """
     WHERE w.finished_at >= %(since)s AND w.finished_at < %(until)s
 """
 
-# An attempt that did not succeed has a row of its own, and with it the end of the time that it held its slot.
+# An attempt that did not succeed has a row of its own, and with it the end of the time that it held its slot. The ledger
+# is read run by run (OFFSET keeps it so): by its index, however large it has become.
 _STEPS = """
     WITH done AS MATERIALIZED (
         SELECT s.id, s.workflow_id, d.type AS task_type, s.queue_id AS queue, s.node, s.agent, s.status, s.attempt,
@@ -57,7 +58,7 @@ _STEPS = """
                (array_agg(e.tier ORDER BY e.id DESC) FILTER (WHERE e.kind IN ('call', 'batch', 'cache_hit')))[1]
                    AS tier
         FROM (SELECT DISTINCT workflow_id FROM done) AS run
-        JOIN budgets_ledgerentry e ON e.workflow_id = run.workflow_id
+        CROSS JOIN LATERAL (SELECT * FROM budgets_ledgerentry WHERE workflow_id = run.workflow_id OFFSET 0) AS e
         GROUP BY e.step_id),
     tried AS (
         SELECT a.step_id, sum(greatest(0, extract(epoch FROM a.finished_at - a.started_at))) AS seconds,

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
 from agentplatform.profiles.profile import CallKey, Counted, Profile, RunKey, StepKey
 from apps.insights.profile_models import ProfiledHour
 from apps.insights.profile_queries import CALLS, RUNS, STEPS, Kind
@@ -25,12 +23,17 @@ def stored_profile(since: datetime, until: datetime, task_type: str | None = Non
     return Profile(measured_seconds(since, until), runs, steps, calls)
 
 
-def hourly_profiles(since: datetime, until: datetime) -> dict[datetime, Profile]:
+def hourly_profiles(
+    since: datetime, until: datetime, task_type: str | None = None
+) -> dict[datetime, Profile]:
     """The same, hour by hour; hours that nobody has measured are left out."""
     hours = ProfiledHour.objects.filter(hour__gte=since, hour__lt=until).order_by("hour")
-    found = {hour: Profile(HOUR.total_seconds(), {}, {}, {}) for hour in hours.values_list("hour", flat=True)}
+    found = {
+        hour: Profile(_measured_seconds(hour, at), {}, {}, {})
+        for hour, at in hours.values_list("hour", "computed_at")
+    }
     for kind, name in ((RUNS, "runs"), (STEPS, "steps"), (CALLS, "calls")):
-        for hour, key, counts in _rows(kind, since, until, None):
+        for hour, key, counts in _rows(kind, since, until, task_type):
             if hour in found:
                 getattr(found[hour], name)[key] = counts
     return found
@@ -39,9 +42,11 @@ def hourly_profiles(since: datetime, until: datetime) -> dict[datetime, Profile]
 def measured_seconds(since: datetime, until: datetime) -> float:
     """How much of [since, until) is in the stored profiles."""
     hours = ProfiledHour.objects.filter(hour__gte=since, hour__lt=until)
-    known = hours.values_list("hour", "computed_at")
-    now = timezone.now()
-    return sum(max(0.0, (min(at, hour + HOUR, now) - hour).total_seconds()) for hour, at in known)
+    return sum(_measured_seconds(hour, at) for hour, at in hours.values_list("hour", "computed_at"))
+
+
+def _measured_seconds(hour: datetime, computed_at: datetime) -> float:
+    return max(0.0, (min(computed_at, hour + HOUR) - hour).total_seconds())
 
 
 def profiled_task_types(since: datetime, until: datetime) -> list[str]:

@@ -8,8 +8,12 @@ from typing import Any
 from agentplatform.agents.agent import StepContext
 from agentplatform.agents.registry import registry
 from agentplatform.llm.caching.policy import Caching
-from apps.knowledge.retrieval import retrieve
+from apps.knowledge.recalling import recall
+from apps.knowledge.retrieval import both, retrieve
 from apps.knowledge.selectors import knowledge_version
+
+MAX_EARLIER_CHARACTERS = 1_000
+"""How much of the question before is searched with."""
 
 
 @registry.version("knowledge")
@@ -22,19 +26,22 @@ def knowledge(tenant_id: uuid.UUID) -> str:
 class RetrievePassages:
     """Output: `{"passages": [{"document_id", "title", "heading", "text", "rank"}], "knowledge_version"}`.
 
-    Option `limit`, default 8.
+    In a session also `memory`, of what was said before; then half of the passages are for the latest question and this
+    one together: a question that follows on another one seldom says what it is about. Option `limit`, default 8.
     """
 
     caching = Caching.EXACT
 
     def run(self, step: StepContext) -> Any:
-        found = retrieve(
-            tenant_id=step.tenant_id,
-            question=step.input["question"],
-            limit=int(step.options.get("limit", 8)),
-        )
+        question, limit = step.input["question"], int(step.options.get("limit", 8))
+        memory = recall(step, question)
+        found = retrieve(tenant_id=step.tenant_id, question=question, limit=limit)
+        if memory.recent:
+            together = f"{memory.recent[-1]['said'][:MAX_EARLIER_CHARACTERS]} {question}"
+            found = both(found, retrieve(tenant_id=step.tenant_id, question=together, limit=limit), limit)
         step.degradations.extend(found.degradations)
-        return {
+        remembered = {} if memory.is_empty else {"memory": memory.to_json()}
+        return remembered | {
             "passages": [
                 {
                     "document_id": str(passage.document_id),

@@ -1,6 +1,7 @@
 """Definitions that work on the knowledge base."""
 
 from agentplatform.agents.answering import ANSWER_MAX_TOKENS, KIND_MAX_TOKENS
+from agentplatform.agents.conversing import MAX_MESSAGE_CHARACTERS, REPLY_MAX_TOKENS
 from agentplatform.agents.extracting import EXTRACT_MAX_TOKENS, MAX_TEXT_CHARACTERS
 from agentplatform.agents.registry import registry
 from agentplatform.agents.researching import NOTES_MAX_TOKENS, PLAN_MAX_TOKENS, REPORT_MAX_TOKENS
@@ -22,6 +23,7 @@ from apps.knowledge.source_texts import ONE_OF_THEM, TEXT_OR_DOCUMENT
 
 __all__ = [
     "answer_question",
+    "converse",
     "extract_data",
     "research",
     "research_report",
@@ -63,7 +65,8 @@ answer_question = registry.define(
                 estimated_tokens=2_500,
                 # Eight passages with title and heading, and the question: 2,200 characters each, of four bytes; an
                 # empty answer is asked for once more.
-                max_input_tokens=2 * 80_000,
+                # In a session as much again of the conversation.
+                max_input_tokens=2 * 200_000,
                 max_output_tokens=2 * ANSWER_MAX_TOKENS,
             ),
         ),
@@ -72,6 +75,37 @@ answer_question = registry.define(
         depends_on=("knowledge",),
         examples=({"question": "How do I rotate an API key?"},),
         session=SessionUse(said="question", answered="answer"),
+    )
+)
+
+converse = registry.define(
+    Definition(
+        type="converse",
+        title="Converse",
+        description="Replies to a message of a conversation, in the light of what was said in it before.",
+        input_schema={
+            "type": "object",
+            "properties": {
+                "message": {"type": "string", "minLength": 1, "maxLength": MAX_MESSAGE_CHARACTERS},
+            },
+            "required": ["message"],
+            "additionalProperties": False,
+        },
+        steps=(
+            StepSpec(key="recall", agent="recall_session", options={"field": "message"}),
+            StepSpec(
+                key="reply",
+                agent="converse",
+                needs=("recall",),
+                estimated_tokens=6_000,
+                # The message, and as much of the conversation as there is room for; an empty answer is asked for again.
+                max_input_tokens=2 * (BYTES_PER_CHARACTER * MAX_MESSAGE_CHARACTERS + 120_000),
+                max_output_tokens=2 * REPLY_MAX_TOKENS,
+            ),
+        ),
+        result="reply",
+        examples=({"message": "My train leaves at 9:40. When should I be at the station?"},),
+        session=SessionUse(said="message", answered="reply", is_required=True),
     )
 )
 

@@ -43,7 +43,7 @@ READABLE: dict[str, frozenset[str]] = {
             "operatoraction",
         }
     ),
-    "insights": frozenset({"budgetforecast"}),
+    "insights": frozenset({"budgetforecast", "hourlyrunprofile"}),
     "django_celery_results": frozenset({"taskresult"}),
 }
 """What all groups may read, by app."""

@@ -1,16 +1,25 @@
 """The built-in agents; importing them registers them."""
 
-from agentplatform.agents import answering, extracting, researching, summarizing, tool_using
+from agentplatform.agents import (
+    answering,
+    conversing,
+    extracting,
+    researching,
+    summarizing,
+    tool_using,
+)
 from agentplatform.agents.tools import calculator, json_query
-from apps.workflows import cache_checks
+from apps.workflows import cache_checks, session_summaries
 
 __all__ = [
     "answering",
     "cache_checks",
     "calculator",
+    "conversing",
     "extracting",
     "json_query",
     "researching",
+    "session_summaries",
     "summarizing",
     "tool_using",
 ]

@@ -7,12 +7,15 @@ from typing import Any
 
 from celery import shared_task
 
+from apps.knowledge.hints import SUMMARISE_TASK
 from apps.workflows.batching import batches_advance
 from apps.workflows.cache_checks import checks_advance
 from apps.workflows.dead_letters import dead_letters_file, dead_letters_sweep
 from apps.workflows.hints import FILE_LETTER_TASK, RUN_STEP_TASK
 from apps.workflows.maintenance import purge_expired_records
 from apps.workflows.reconciling import books_watch
+from apps.workflows.session_forgetting import sessions_upkeep
+from apps.workflows.session_summaries import summaries_advance
 from apps.workflows.worker import executor
 
 
@@ -45,6 +48,18 @@ def advance_batches(**_: Any) -> None:
 def check_cached_answers(**_: Any) -> None:
     """Has hits by meaning answered live, in the background, and gives up checks that came to nothing."""
     checks_advance()
+
+
+@shared_task(name=SUMMARISE_TASK, ignore_result=True)
+def summarise_sessions(**_: Any) -> None:
+    """Starts summaries of the older turns of sessions that have grown large."""
+    summaries_advance()
+
+
+@shared_task(name="maintenance.forget_sessions", ignore_result=False)
+def forget_sessions(**_: Any) -> dict[str, int]:
+    """Forgets sessions and turns that their tenants keep no longer; returns how many of each."""
+    return sessions_upkeep()
 
 
 @shared_task(name="maintenance.reconcile", ignore_result=False)

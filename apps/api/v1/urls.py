@@ -19,6 +19,7 @@ from apps.api.v1.events import workflow_events
 from apps.api.v1.feedback import WorkflowFeedbackView
 from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
 from apps.api.v1.operations import WorkflowOperationView
+from apps.api.v1.profiles import ProfilesView
 from apps.api.v1.queues import QueuesView
 from apps.api.v1.routing import RoutingView
 from apps.api.v1.usage import ProjectionsView, TaskCostsView, UsageView
@@ -76,5 +77,6 @@ urlpatterns = [
         name="webhook-redeliver",
     ),
     path("notices/", NoticesView.as_view(), name="notices"),
+    path("operations/profiles/", ProfilesView.as_view(), name="operations-profiles"),
     path("operations/workflows/<str:verb>/", WorkflowOperationView.as_view(), name="workflow-operation"),
 ]

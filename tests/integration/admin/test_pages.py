@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from agentplatform.identifiers import uuid7
@@ -27,6 +28,8 @@ from apps.gateway.models import (
     Provider,
     ProviderRate,
 )
+from apps.insights.models import HourlyRunProfile
+from apps.insights.profiling import full_hour, hour_profile
 from apps.knowledge.models import Document
 from apps.knowledge.services import document_create
 from apps.notifications.endpoints import endpoint_create
@@ -67,6 +70,7 @@ SHOWN = (
     Endpoint,
     Recipient,
     Delivery,
+    HourlyRunProfile,
 )
 READ_ONLY = (
     ApiKey,
@@ -84,6 +88,7 @@ READ_ONLY = (
     TaskResult,
     Notice,
     Delivery,
+    HourlyRunProfile,
 )
 
 
@@ -99,6 +104,7 @@ def everything(tenant: Tenant, failed: Workflow) -> None:
     cached(tenant)
     endpoint_create(tenant=tenant, url=f"https://example.com/{HOSTILE}", description=HOSTILE)
     Recipient.objects.create(tenant=tenant, email="boss@acme.example", events=[HOSTILE])
+    hour_profile(full_hour(timezone.now()))
     told = {"code": HOSTILE, "severity": "critical", "title": HOSTILE, "message": HOSTILE, "audience": "both"}
     notify(**told, tenant_id=tenant.pk, data={HOSTILE: HOSTILE})
     TaskResult.objects.create(
@@ -189,10 +195,13 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "DeliveryAttempt",
         "Event",
         "HourlyAnswers",
+        "HourlyCallProfile",
         "HourlySpend",
+        "HourlyStepProfile",
         "IdempotencyKey",
         "Lane",
         "Leadership",
+        "ProfiledHour",
         "ProviderRate",
         "QueuePace",
         "QueuePool",
