@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "apps.budgets",
     "apps.gateway",
     "apps.knowledge",
+    "apps.tools",
     "apps.workflows",
     "apps.insights",
     "apps.api",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,10 +15,11 @@ from agentplatform.agents.agent import Agent, StepContext, StepError, caching_of
 from agentplatform.agents.tools.toolbox import Tools
 from agentplatform.context_caching import ContextCache, LocalContextCache
 from agentplatform.execution.deadlines import Deadline
+from agentplatform.execution.failures import failure_of
 from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
 from agentplatform.execution.running import RunningStep, RunningSteps
 from agentplatform.llm.caching.policy import CacheControl, CachePolicy
-from agentplatform.llm.errors import CallDeferred, ModelError
+from agentplatform.llm.errors import CallDeferred
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import CallStore, StepIdentity, StepJournal
 from agentplatform.llm.model import CallContext
@@ -29,15 +29,6 @@ from agentplatform.workflows import coordinator
 from agentplatform.workflows.coordinator import Decision, StepFailed, StepSucceeded, StepWaits, WorkflowState
 from agentplatform.workflows.definition import Definition, FanOutError
 from agentplatform.workflows.statuses import WaitingFor
-
-MAX_CODE_CHARACTERS = 64
-"""How much of a failure's code is kept."""
-
-MAX_CLASS_CHARACTERS = 200
-"""How much is kept of the name of an exception's class."""
-
-MAX_TRACEBACK_FRAMES = 50
-"""How many frames are kept of a traceback, the innermost, where it was raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,28 +341,6 @@ def _check_output(output: Any) -> None:
             f"The agent's output is no JSON ({error}); have it return objects, lists, texts and numbers."
         )
         raise StepError("output_not_json", message) from None
-
-
-def failure_of(error: Exception) -> Failure:
-    """What an agent's exception says: its class of failure, and a traceback without values."""
-    kind = f"{type(error).__module__}.{type(error).__qualname__}"[:MAX_CLASS_CHARACTERS]
-    told: dict[str, Any] = {"traceback": _traceback_of(error, kind), "error_class": kind}
-    if isinstance(error, ModelError):
-        code = error.code[:MAX_CODE_CHARACTERS]
-        return Failure(code, error.message, error.transient, error.retry_after_seconds, **told)
-    if isinstance(error, StepError):
-        return Failure(error.code[:MAX_CODE_CHARACTERS], error.message, error.transient, **told)
-    # The text of an unforeseen exception may quote a prompt or an output: only its class is kept.
-    message = f"The agent raised {type(error).__name__}; its traceback is with the attempt."
-    return Failure("agent_error", message, transient=True, **told)
-
-
-def _traceback_of(error: Exception, kind: str) -> str:
-    """Where it was raised, and the class of what was raised: neither its text nor any value."""
-    frames = traceback.extract_tb(error.__traceback__)
-    cut = f"  … {len(frames) - MAX_TRACEBACK_FRAMES} frames …\n" if len(frames) > MAX_TRACEBACK_FRAMES else ""
-    kept = traceback.StackSummary.from_list(frames[-MAX_TRACEBACK_FRAMES:])
-    return f"{cut}{''.join(kept.format())}{kind}"
 
 
 def identity_of(step: ClaimedStep) -> StepIdentity:

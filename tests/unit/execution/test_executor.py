@@ -16,8 +16,8 @@ from agentplatform.execution.executor import (
     Executor,
     FinishReply,
     Outcome,
-    failure_of,
 )
+from agentplatform.execution.failures import failure_of
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.errors import CallDeferred, ModelError
