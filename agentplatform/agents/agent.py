@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from agentplatform.agents.tools.toolbox import Toolbox
 from agentplatform.context_caching import TTL_SECONDS, WAIT_SECONDS, ContextCache, LocalContextCache
@@ -14,6 +14,8 @@ from agentplatform.llm.caching.policy import NOT_CACHED, CachePolicy, Caching
 from agentplatform.llm.messages import ModelRequest, ModelResponse
 from agentplatform.llm.model import CallContext, Model
 from agentplatform.llm.tiers import Tier
+from agentplatform.workflows.statuses import WaitingFor, WorkflowStatus
+from agentplatform.workflows.step_spec import StepSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,45 @@ class Degradation:
         return {"code": self.code, "message": self.message}
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Which steps an agent may add to its run: of these agents, so many at most."""
+
+    agents: tuple[str, ...] = ()
+    most: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SubRun:
+    """A run that a step has started. `reported` says that an attempt of the step has failed of its end already."""
+
+    workflow_id: uuid.UUID
+    status: WorkflowStatus
+    result: Any = None
+    error: Mapping[str, Any] | None = None
+    reported: bool = False
+
+
+class StepRuns(Protocol):
+    """Runs that steps start, on behalf of their tenant and within what their own run may spend."""
+
+    def latest(self, step: StepContext) -> SubRun | None:
+        """The run that this step started last; None when it has started none."""
+
+    def start(self, step: StepContext, type_: str, workflow_input: Mapping[str, Any]) -> uuid.UUID:
+        """Starts a run of the current version of `type_`; once, however often it is asked. Raises StepError."""
+
+
+class NoStepRuns:
+    """Where no run can be started."""
+
+    def latest(self, step: StepContext) -> SubRun | None:
+        return None
+
+    def start(self, step: StepContext, type_: str, workflow_input: Mapping[str, Any]) -> uuid.UUID:
+        raise StepError("no_sub_workflows", "No workflow can be started from a step here.")
+
+
 @dataclass(slots=True)
 class StepContext:
     """One attempt of a step, as its agent sees it.
@@ -35,9 +76,12 @@ class StepContext:
     what it is for, as in "answer_question.answer"; `cache` says whether its answers may be kept. In a run that is a
     part of a session (`session_id`) they serve that session alone; `shared_cache` is for calls that hold nothing of its
     earlier turns.
-        `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
+    `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
     `item` is its element in a fan-out; `options` are the definition's. `degradations` is the agent's to add to.
     `tools` are called through agentplatform.agents.tools.loop.
+    In a loop, `iteration` counts from 0 and `previous` is the output of the one before. Of a step that has waited,
+    `signal` is what it got (`{"payload", "sender"}`, None when nothing came) and `waited_seconds` since when.
+    `added` are the steps it has added to its run.
     """
 
     tenant_id: uuid.UUID
@@ -60,6 +104,42 @@ class StepContext:
     degradations: list[Degradation] = field(default_factory=list)
     context_cache: ContextCache = field(default_factory=LocalContextCache)
     tools: Toolbox = field(default_factory=Toolbox)
+    key: str = ""
+    previous: Any = None
+    iteration: int = 0
+    signal: Mapping[str, Any] | None = None
+    waited_seconds: float | None = None
+    workflow_seconds_left: float = 0.0
+    runs: StepRuns = field(default_factory=NoStepRuns)
+    allowance: Allowance = Allowance()
+    added: list[StepSpec] = field(default_factory=list)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What expressions in its definition may speak of."""
+        return {"input": self.input, "item": self.item, "previous": self.previous, **self.needs}
+
+    def wait(self, waiting_for: WaitingFor, seconds: float, code: str, message: str) -> NoReturn:
+        """Gives the slot up; the step's next attempt comes in `seconds`, or when it is woken."""
+        raise StepDeferred(waiting_for, seconds, code, message)
+
+    def add_step(self, spec: StepSpec) -> None:
+        """Adds a step to the run: it starts once this one has succeeded, and what waits for this one waits for it too.
+
+        Its output is handed to those under its key. Raises StepError `added_steps_refused` beyond what the definition
+        allows.
+        """
+        if spec.agent not in self.allowance.agents:
+            known = ", ".join(self.allowance.agents) or "none"
+            message = f"No step of agent '{spec.agent}' may be added here; may_add of the definition names: {known}."
+        elif len(self.added) >= self.allowance.most:
+            message = f"At most {self.allowance.most} steps may be added here; see max_added_steps of the definition."
+        elif spec.may_add:
+            message = f"Added step '{spec.key}' may add none itself."
+        else:
+            self.added.append(spec)
+            return
+        raise StepError("added_steps_refused", message)
 
     def request(
         self, prompt: str, *, max_tokens: int, earlier: Sequence[Mapping[str, Any]] = (), **more: Any
@@ -109,10 +189,27 @@ class StepError(Exception):
         self.transient = transient
 
 
+class OptionsError(ValueError):
+    """The options of a step are not what its agent takes; the message says how to mend them."""
+
+
+class StepDeferred(Exception):
+    """An agent gives its slot up and is run again later, which is no failure: see `StepContext.wait`."""
+
+    def __init__(self, waiting_for: WaitingFor, seconds: float, code: str, message: str) -> None:
+        super().__init__(message)
+        self.waiting_for = waiting_for
+        self.seconds = seconds
+        self.code = code
+        self.message = message
+
+
 class Agent(Protocol):
     """Does the work of a step. Runs at least once: an attempt may follow one that was lost half-way.
 
     An agent whose answers may serve again says so with an attribute `caching` (see Caching); without one they may not.
+    One that takes options may have a method `check_options(spec, registry)`: called when definitions are loaded, it
+    raises OptionsError for options that it cannot work with.
     """
 
     def run(self, step: StepContext) -> Any:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from agentplatform.agents.agent import Agent, caching_of
+from agentplatform.agents.agent import Agent, OptionsError, caching_of
 from agentplatform.agents.tools.tool import Tool, is_dynamic, is_tool_name
 from agentplatform.llm.caching.policy import Caching
 from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
@@ -130,26 +130,35 @@ class Registry:
                         f"known are {sorted(self._versions)}"
                     )
             for spec in definition.steps:
-                if spec.agent not in self._agents:
-                    raise DefinitionError(
-                        f"definition '{definition.type}', step '{spec.key}': no agent is called '{spec.agent}'; "
-                        f"known are {sorted(self._agents)}"
-                    )
-                self._check_tools(definition, spec)
-                allowed = caching_of(self._agents[spec.agent]).narrowed(spec.caching)
-                if definition.cache_ttl_seconds is not None and allowed is Caching.NONE:
-                    raise DefinitionError(
-                        f"definition '{definition.type}', step '{spec.key}': its answers must not be given again, so "
-                        "the definition can have no cache_ttl_seconds; declare `caching` on the agent if they may"
-                    )
+                self._check_step(definition, spec, f"definition '{definition.type}', step '{spec.key}'")
 
-    def _check_tools(self, definition: Definition, spec: StepSpec) -> None:
+    def _check_step(self, definition: Definition, spec: StepSpec, place: str) -> None:
+        for name in (spec.agent, *spec.may_add):
+            if name not in self._agents:
+                raise DefinitionError(
+                    f"{place}: no agent is called '{name}'; known are {sorted(self._agents)}"
+                )
+        self._check_tools(spec, place)
+        agent = self._agents[spec.agent]
+        allowed = caching_of(agent).narrowed(spec.caching)
+        if definition.cache_ttl_seconds is not None and allowed is Caching.NONE:
+            raise DefinitionError(
+                f"{place}: its answers must not be given again, so "
+                "the definition can have no cache_ttl_seconds; declare `caching` on the agent if they may"
+            )
+        check_options = getattr(agent, "check_options", None)
+        if check_options is not None:
+            try:
+                check_options(spec, self)
+            except OptionsError as error:
+                raise DefinitionError(f"{place}: {error}") from error
+
+    def _check_tools(self, spec: StepSpec, place: str) -> None:
         names = spec.options.get("tools", ())
         for name in names if isinstance(names, list | tuple) else (names,):
             if not isinstance(name, str) or not (name in self._tools or is_dynamic(name)):
                 raise DefinitionError(
-                    f"definition '{definition.type}', step '{spec.key}': option tools names '{name}', which no tool is "
-                    f"called; known are {sorted(self._tools)}, 'webhook:NAME', 'webhook:*' and 'mcp:SERVER'"
+                    f"{place}: option tools names '{name}', which no tool is called; known are {sorted(self._tools)}, 'webhook:NAME', 'webhook:*' and 'mcp:SERVER'"
                 )
 
 

@@ -2,145 +2,42 @@
 
 from __future__ import annotations
 
-import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-import orjson
-
-from agentplatform.agents.agent import Agent, StepContext, StepError, caching_of
+from agentplatform.agents.agent import (
+    Agent,
+    Allowance,
+    NoStepRuns,
+    StepContext,
+    StepDeferred,
+    StepRuns,
+    caching_of,
+)
 from agentplatform.agents.tools.toolbox import Tools
 from agentplatform.context_caching import ContextCache, LocalContextCache
+from agentplatform.execution.attempts import ClaimedStep, FinishReply, Outcome, StepStore
 from agentplatform.execution.deadlines import Deadline
-from agentplatform.execution.failures import failure_of
-from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
+from agentplatform.execution.outcomes import (
+    check_output,
+    decide_outcome,
+    failure_of,
+    outcome_of_deferral,
+    outcome_of_wait,
+)
+from agentplatform.execution.retry import Failure
 from agentplatform.execution.running import RunningStep, RunningSteps
-from agentplatform.llm.caching.policy import CacheControl, CachePolicy
+from agentplatform.llm.caching.policy import CachePolicy
 from agentplatform.llm.errors import CallDeferred
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import CallStore, StepIdentity, StepJournal
 from agentplatform.llm.model import CallContext
-from agentplatform.llm.restraint import UNRESTRAINED, Restraint
 from agentplatform.llm.tiers import AUTO, Tier
-from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import Decision, StepFailed, StepSucceeded, StepWaits, WorkflowState
-from agentplatform.workflows.definition import Definition, FanOutError
-from agentplatform.workflows.statuses import WaitingFor
-
-
-@dataclass(frozen=True, slots=True)
-class LeasedStep:
-    """A running attempt, with all that it takes to decide on its end.
-
-    `attempts_before` count no more: they were made before the step was last requeued, or ended in a wait.
-    `lost_workers` is how many of the attempts since the requeueing ended with their worker.
-    """
-
-    step_id: uuid.UUID
-    attempt: int
-    node: str
-    label: str
-    queue: str
-    agent: str
-    attempts_before: int
-    lost_workers: int
-    workflow_id: uuid.UUID
-    workflow_seconds_left: float
-    definition: Definition
-    policy: RetryPolicy
-    revision: int
-    state: WorkflowState
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedStep(LeasedStep):
-    """An attempt that this process holds the lease of, with all that its agent needs.
-
-    `tier` is its pinned tier, or AUTO; `max_tier` the highest that its tenant may use at the moment, and `restraint`
-    what its budgets ask of its calls; `cache_control` is what its submission said of caches. `definition_id` is of the
-    version of its definition, and `session_id` of the conversation that its run is a part of.
-    """
-
-    index: int | None
-    tier: str
-    max_tier: Tier | None
-    options: Mapping[str, Any]
-    seconds_left: float
-    tenant_id: uuid.UUID
-    input: Mapping[str, Any]
-    item: Any
-    needs: Mapping[str, Any]
-    journal: tuple[Mapping[str, Any], ...]
-    api_key_id: uuid.UUID | None = None
-    restraint: Restraint = UNRESTRAINED
-    definition_id: int = 0
-    cache_control: CacheControl = CacheControl.UNSAID
-    session_id: uuid.UUID | None = None
-
-    @property
-    def key(self) -> str:
-        """How the API names it: the node, and in a fan-out the element."""
-        return self.node if self.index is None else f"{self.node}[{self.index}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """An attempt gave its slot up: what it waits for, for how long at most, and why.
-
-    One that waits for a budget says how much of it, as (usd_micros, tokens).
-    """
-
-    waiting_for: WaitingFor
-    seconds: float
-    code: str
-    message: str
-    needs: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended: an output, or the failure or the wait that took its place."""
-
-    output: Any = None
-    failure: Failure | None = None
-    wait: Wait | None = None
-    degradations: tuple[Mapping[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FinishReply:
-    """What became of a finish.
-
-    `outcome` is finished, already, stale, or conflict (decide again on `state` and `revision`). `next_step` is
-    the workflow's next step, when admission granted it to this worker.
-    """
-
-    outcome: str
-    ended: bool = False
-    state: WorkflowState | None = None
-    revision: int = 0
-    next_step: ClaimedStep | None = None
-
-
-class StepStore(Protocol):
-    """Where steps are claimed and finished."""
-
-    def claim(self, step_id: uuid.UUID, attempt: int) -> ClaimedStep | None:
-        """The step, leased to this process; None when there is nothing to claim (a doubled or late hint)."""
-
-    def finish(
-        self,
-        step: ClaimedStep,
-        outcome: Outcome,
-        decision: Decision,
-        journal: StepJournal,
-        *,
-        may_continue: bool,
-    ) -> FinishReply:
-        """Stores the end of an attempt, fenced, in one transaction. Returns only once the database has answered."""
+from agentplatform.workflows.definition import AddedSteps
+from agentplatform.workflows.expressions import ExpressionError
 
 
 class Reports(Protocol):
@@ -179,6 +76,7 @@ class Executor:
         reports: Reports,
         limits: ContinuationLimits,
         context_cache: ContextCache | None = None,
+        runs: StepRuns | None = None,
         tools: Tools | None = None,
     ) -> None:
         self._store = store
@@ -189,6 +87,7 @@ class Executor:
         self._reports = reports
         self._limits = limits
         self._context_cache = context_cache or LocalContextCache()
+        self._runs = runs or NoStepRuns()
         self._tools = tools or Tools()
 
     def run(self, step_id: uuid.UUID, attempt: int) -> None:
@@ -207,7 +106,7 @@ class Executor:
             Deadline.after(step.seconds_left),
             queue=step.queue,
             workflow_deadline=workflow_deadline,
-            tolerates_delay=step.definition.step(step.node).tolerates_delay,
+            tolerates_delay=step.spec.tolerates_delay,
             max_tier=step.max_tier,
             restraint=step.restraint,
             cache_control=step.cache_control,
@@ -237,7 +136,7 @@ class Executor:
             step_id=step.step_id,
             attempt=step.attempt,
             tier=None if step.tier == AUTO else Tier(step.tier),
-            min_tier=step.definition.step(step.node).min_tier,
+            min_tier=step.spec.min_tier,
             use_case=f"{step.definition.type}.{step.node}",
             session_id=step.session_id,
             cache=cache_policy_of(step, agent),
@@ -250,97 +149,46 @@ class Executor:
             model=self._gateway.for_step(journal),
             call=call,
             context_cache=self._context_cache,
+            key=step.key,
+            previous=step.previous,
+            iteration=step.index or 0,
+            signal=step.signal,
+            waited_seconds=step.waited_seconds,
+            workflow_seconds_left=step.workflow_seconds_left,
+            runs=self._runs,
             tools=self._tools.for_step(journal),
+            allowance=Allowance(step.spec.may_add, step.spec.max_added_steps),
         )
         try:
+            if not step.spec.runs_for(context.document):
+                return Outcome(omitted=True)
             output = agent.run(context)
-            _check_output(output)
+            check_output(output)
         except CallDeferred as deferred:
-            return _outcome_of_deferral(deferred, call, step.workflow_seconds_left)
+            return outcome_of_deferral(deferred, call, step.workflow_seconds_left)
+        except StepDeferred as deferred:
+            return outcome_of_wait(deferred, step.workflow_seconds_left)
+        except ExpressionError as error:
+            return Outcome(failure=Failure("expression_failed", str(error), transient=False))
         except Exception as error:  # noqa: BLE001 - whatever an agent raises is its attempt's failure
             return Outcome(failure=failure_of(error))
         told = (*(item.to_json() for item in context.degradations), *call.degradations)
-        return Outcome(output, degradations=told)
+        added = AddedSteps(step.node, tuple(context.added)) if context.added else None
+        return Outcome(output, degradations=told, added=added)
 
     def _finish(
         self, step: ClaimedStep, outcome: Outcome, journal: StepJournal, *, may_continue: bool
     ) -> FinishReply:
-        state, revision = step.state, step.revision
         while True:
-            outcome, decision = decide_outcome(step, state, outcome)
-            current = replace(step, state=state, revision=revision)
-            reply = self._store.finish(current, outcome, decision, journal, may_continue=may_continue)
+            outcome, decision = decide_outcome(step, step.state, outcome)
+            reply = self._store.finish(step, outcome, decision, journal, may_continue=may_continue)
             if reply.outcome != "conflict":
                 return reply
             assert reply.state is not None
-            state, revision = reply.state, reply.revision
-            if state.status.is_terminal:
+            if reply.state.status.is_terminal:
                 return FinishReply("stale")
-
-
-def decide_outcome(step: LeasedStep, state: WorkflowState, outcome: Outcome) -> tuple[Outcome, Decision]:
-    """The coordinator's decision on how an attempt ended.
-
-    An output without the list which a later step fans out over, or with too long a one, is a permanent failure of
-    this step.
-    """
-    if outcome.wait is not None:
-        wait = outcome.wait
-        event = StepWaits(step.node, wait.waiting_for, wait.seconds)
-        return outcome, coordinator.decide(step.definition, state, event)
-    if outcome.failure is None:
-        try:
-            return outcome, coordinator.decide(
-                step.definition, state, StepSucceeded(step.node, outcome.output)
-            )
-        except FanOutError as error:
-            outcome = Outcome(failure=Failure(error.code, str(error), transient=False))
-    assert outcome.failure is not None
-    failed = StepFailed(
-        node=step.node,
-        failure=outcome.failure,
-        attempt=step.attempt - step.attempts_before,
-        policy=step.policy,
-        seconds_left=step.workflow_seconds_left,
-        jitter=random.random(),
-        lost_workers=lost_workers_with(step, outcome.failure),
-    )
-    return outcome, coordinator.decide(step.definition, state, failed)
-
-
-def _outcome_of_deferral(deferred: CallDeferred, call: CallContext, workflow_seconds_left: float) -> Outcome:
-    """A wait; or a failure, where the workflow's time would be up before it is over.
-
-    Budget may come any moment, so for that it waits all the same. What is not as asked for of a call that a batch has
-    is said now: the next attempt only replays its answer. And so is that it was held.
-    """
-    waiting_for = WaitingFor(deferred.waiting_for)
-    if deferred.seconds >= workflow_seconds_left and waiting_for is not WaitingFor.BUDGET:
-        return Outcome(failure=failure_of(deferred))
-    told: tuple[Mapping[str, str], ...] = ()
-    if waiting_for is WaitingFor.PROVIDER_BATCH:
-        told = tuple(call.degradations)
-    elif deferred.needs is not None:
-        told = ({"code": "budget_held", "message": deferred.message},)
-    seconds = min(deferred.seconds, max(0.0, workflow_seconds_left))
-    wait = Wait(waiting_for, seconds, deferred.code, deferred.message, deferred.needs)
-    return Outcome(wait=wait, degradations=told)
-
-
-def lost_workers_with(step: LeasedStep, failure: Failure) -> int:
-    """How many attempts of the step ended with their worker, this one included."""
-    return step.lost_workers + (failure.code == WORKER_LOST)
-
-
-def _check_output(output: Any) -> None:
-    """Raises StepError for an output that cannot be stored: the attempt must be finished, and paid for, all the same."""
-    try:
-        orjson.dumps(output, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError as error:
-        message = (
-            f"The agent's output is no JSON ({error}); have it return objects, lists, texts and numbers."
-        )
-        raise StepError("output_not_json", message) from None
+            definition = reply.definition or step.definition
+            step = replace(step, definition=definition, state=reply.state, revision=reply.revision)
 
 
 def identity_of(step: ClaimedStep) -> StepIdentity:
@@ -365,9 +213,8 @@ def cache_policy_of(step: ClaimedStep, agent: Agent) -> CachePolicy:
 
 
 def shared_cache_policy_of(step: ClaimedStep, agent: Agent) -> CachePolicy:
-    """How far answers without a session's content may serve again: as its agent allows, unless its definition is
-    stricter."""
-    spec = step.definition.step(step.node)
+    """How far answers without a session's content may serve again: as its agent and its definition allow."""
+    spec = step.spec
     return CachePolicy(
         caching_of(agent).narrowed(spec.caching), spec.cache_ttl_seconds, str(step.definition_id)
     )

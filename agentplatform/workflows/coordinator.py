@@ -1,160 +1,43 @@
 """The coordinator: a pure reducer that decides what happens next in a workflow. It runs no inference.
 
-`plan` makes the first decision, `decide` every later one, and `apply` gives the state after a decision.
+`plan` makes the first decision, `decide` every later one, and `decisions.apply` gives the state after a decision.
 Storing a decision, fenced and in one transaction, is the caller's part.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from agentplatform.execution.retry import Failure, RetryPolicy, retry_delay_seconds
-from agentplatform.workflows.definition import INPUT, Definition, StepSpec, list_at
+from agentplatform.execution.retry import retry_delay_seconds
+from agentplatform.workflows import expressions
+from agentplatform.workflows.decisions import (
+    CancelRequested,
+    DeadlinePassed,
+    Decision,
+    Ending,
+    Event,
+    Expansion,
+    IllegalEvent,
+    NodeState,
+    PauseRequested,
+    Release,
+    ResumeRequested,
+    StepFailed,
+    StepOmitted,
+    StepSucceeded,
+    StepWaits,
+    WorkflowState,
+    apply,
+)
+from agentplatform.workflows.definition import INPUT, AddedSteps, Definition, StepSpec, list_at
+from agentplatform.workflows.endings import end_at_deadline, end_early, end_of_all
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 
 NO_TIME_SECONDS = 0.1
 """A workflow with so little time left has come to its deadline: a worker's clock may be that far from it."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """The steps of one node: how many there are (None until its list is known) and how many in each status."""
-
-    total: int | None
-    counts: Mapping[StepStatus, int] = field(default_factory=dict)
-
-    @property
-    def is_settled(self) -> bool:
-        return self.total is not None and self.total == sum(
-            count for status, count in self.counts.items() if status.is_terminal
-        )
-
-    def moved(self, source: StepStatus, target: StepStatus, count: int = 1) -> NodeState:
-        """This node after `count` steps went from `source` to `target`."""
-        counts = dict(self.counts)
-        counts[source] = counts.get(source, 0) - count
-        counts[target] = counts.get(target, 0) + count
-        return replace(self, counts={status: n for status, n in counts.items() if n})
-
-
-@dataclass(frozen=True, slots=True)
-class WorkflowState:
-    """All that the reducer needs to know of a run."""
-
-    status: WorkflowStatus
-    nodes: Mapping[str, NodeState]
-
-
-@dataclass(frozen=True, slots=True)
-class StepSucceeded:
-    """A worker that held the lease finished the step with this output."""
-
-    node: str
-    output: Any
-
-
-@dataclass(frozen=True, slots=True)
-class StepFailed:
-    """An attempt failed, or its worker was lost. `jitter` is drawn from [0, 1) by the caller.
-
-    `attempt` counts the attempts since the step was last requeued, `lost_workers` those of them that ended with
-    their worker, this one included. `seconds_left` is the workflow's time.
-    """
-
-    node: str
-    failure: Failure
-    attempt: int
-    policy: RetryPolicy
-    seconds_left: float
-    jitter: float
-    lost_workers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StepWaits:
-    """An attempt gave its slot up without having failed: the step goes on in `seconds`, or when it is woken."""
-
-    node: str
-    waiting_for: WaitingFor
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
-    """Somebody asked for the workflow to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadlinePassed:
-    """The workflow's own deadline went by."""
-
-
-@dataclass(frozen=True, slots=True)
-class PauseRequested:
-    """Somebody asked that no further step starts; steps that run may end."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeRequested:
-    """Somebody asked that a paused workflow goes on."""
-
-
-Event = (
-    StepSucceeded
-    | StepFailed
-    | StepWaits
-    | CancelRequested
-    | DeadlinePassed
-    | PauseRequested
-    | ResumeRequested
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """`count` steps come into being for `node`, in this status."""
-
-    node: str
-    count: int
-    status: StepStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """The workflow ends. `results` are the nodes whose outputs it has; `error` is None unless parts are missing.
-
-    `degradations` has a note for each part that a partial result lacks because the workflow ended before it.
-    """
-
-    status: WorkflowStatus
-    results: tuple[str, ...] = ()
-    error: Mapping[str, str] | None = None
-    degradations: tuple[Mapping[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What happens next.
-
-    `step` is the new status of the step the event spoke of (None when it spoke of none) and, for one that waits,
-    `waiting_for` what and `delay_seconds` until it is ready. `activate` names nodes whose blocked steps become ready. An `ending`
-    cancels every step that has not ended. `status` is the workflow's new status where it changes without ending.
-    """
-
-    node: str | None = None
-    step: StepStatus | None = None
-    delay_seconds: float = 0.0
-    waiting_for: WaitingFor | None = None
-    activate: tuple[str, ...] = ()
-    expand: tuple[Expansion, ...] = ()
-    ending: Ending | None = None
-    status: WorkflowStatus | None = None
-
-
-class IllegalEvent(ValueError):
-    """Nothing can be changed by the event: the step or the workflow that it speaks of is not in a status for it."""
 
 
 def plan(definition: Definition, workflow_input: Mapping[str, Any]) -> tuple[WorkflowState, Decision]:
@@ -169,10 +52,10 @@ def plan(definition: Definition, workflow_input: Mapping[str, Any]) -> tuple[Wor
             if source != INPUT:
                 continue
             count = len(list_at(path, workflow_input))
-        status = StepStatus.BLOCKED if spec.sources else StepStatus.READY
+        status = StepStatus.BLOCKED if spec.sources or spec.max_concurrent else StepStatus.READY
         expansions.append(Expansion(spec.key, count, status))
     state = WorkflowState(WorkflowStatus.RUNNING, nodes)
-    return state, _settle_empty(definition, state, Decision(expand=tuple(expansions)))
+    return state, set_free(definition, state, Decision(expand=tuple(expansions)))
 
 
 def decide(definition: Definition, state: WorkflowState, event: Event) -> Decision:
@@ -182,6 +65,9 @@ def decide(definition: Definition, state: WorkflowState, event: Event) -> Decisi
     match event:
         case StepSucceeded():
             return _after_success(definition, state, event)
+        case StepOmitted():
+            _require_running(state, event.node)
+            return _without(definition, state, event.node, StepStatus.OMITTED)
         case StepFailed():
             return _after_failure(definition, state, event)
         case StepWaits():
@@ -190,7 +76,7 @@ def decide(definition: Definition, state: WorkflowState, event: Event) -> Decisi
         case CancelRequested():
             return Decision(ending=Ending(WorkflowStatus.CANCELLED))
         case DeadlinePassed():
-            return Decision(ending=_end_at_deadline(definition, state))
+            return Decision(ending=end_at_deadline(definition, state))
         case PauseRequested():
             paused = state.status is WorkflowStatus.PAUSED
             return Decision(status=None if paused else WorkflowStatus.PAUSED)
@@ -198,46 +84,53 @@ def decide(definition: Definition, state: WorkflowState, event: Event) -> Decisi
             return _resume(state)
 
 
-def apply(state: WorkflowState, decision: Decision) -> WorkflowState:
-    """The state after `decision`; pure, and the same that the database reaches."""
-    nodes = dict(state.nodes)
-    for expansion in decision.expand:
-        counts = {expansion.status: expansion.count} if expansion.count else {}
-        nodes[expansion.node] = NodeState(expansion.count, counts)
-    if decision.node is not None and decision.step is not None:
-        nodes[decision.node] = nodes[decision.node].moved(StepStatus.RUNNING, decision.step)
-    for key in decision.activate:
-        blocked = nodes[key].counts.get(StepStatus.BLOCKED, 0)
-        nodes[key] = nodes[key].moved(StepStatus.BLOCKED, StepStatus.READY, blocked)
-    if decision.ending is None:
-        return WorkflowState(decision.status or state.status, nodes)
-    for key, node in nodes.items():
-        for status, count in list(node.counts.items()):
-            if not status.is_terminal:
-                nodes[key] = nodes[key].moved(status, StepStatus.CANCELLED, count)
-    return WorkflowState(decision.ending.status, nodes)
-
-
-def claimed(state: WorkflowState, node: str, source: StepStatus) -> WorkflowState:
-    """The state after one step of `node` went from `source` to running."""
-    nodes = {**state.nodes, node: state.nodes[node].moved(source, StepStatus.RUNNING)}
-    return WorkflowState(state.status, nodes)
-
-
 def _after_success(definition: Definition, state: WorkflowState, event: StepSucceeded) -> Decision:
     _require_running(state, event.node)
-    expansions = []
-    for spec in definition.steps:
-        if spec.for_each is not None and spec.for_each.split(".")[0] == event.node:
-            expansions.append(_expansion(definition, spec, event, state))
-    decision = Decision(node=event.node, step=StepStatus.SUCCEEDED, expand=tuple(expansions))
+    decision = Decision(node=event.node, step=StepStatus.SUCCEEDED)
+    iteration = _next_iteration(definition.step(event.node), state, event.output)
+    if iteration is not None:
+        return replace(decision, expand=(iteration,))
+    expansions = [_expansion(definition, spec, event, state) for spec in definition.fan_outs_over(event.node)]
+    added = _new_steps(definition, event.added)
+    if added is not None:
+        definition = definition.extended((added,))
+        expansions += [Expansion(spec.key, 1, StepStatus.BLOCKED) for spec in added.steps]
+    decision = replace(decision, expand=tuple(expansions), added=added)
     return _settle(definition, state, decision, event.node)
+
+
+def _new_steps(definition: Definition, added: AddedSteps | None) -> AddedSteps | None:
+    """Those that the same step has not added before: it may have been requeued, and they wait for it again."""
+    if added is None:
+        return None
+    known = {spec.key for spec in definition.steps if added.by in spec.needs}
+    new = tuple(spec for spec in added.steps if spec.key not in known)
+    return AddedSteps(added.by, new) if new else None
+
+
+def _next_iteration(spec: StepSpec, state: WorkflowState, output: Any) -> Expansion | None:
+    """The next round of a loop, unless its condition holds or its bound is reached."""
+    if not goes_round(spec, state.nodes[spec.key].total or 0, output):
+        return None
+    return Expansion(spec.key, 1, StepStatus.READY, first_index=state.nodes[spec.key].total or 0)
+
+
+def goes_round(spec: StepSpec, iterations: int, output: Any) -> bool:
+    """Whether a loop runs again after so many iterations, of which the last had this output.
+
+    Raises ExpressionError.
+    """
+    if spec.until is None or spec.max_iterations is None or iterations >= spec.max_iterations:
+        return False
+    return not expressions.holds(spec.until, output)
 
 
 def _after_failure(definition: Definition, state: WorkflowState, event: StepFailed) -> Decision:
     _require_running(state, event.node)
+    spec = definition.step(event.node)
+    patient = spec.on_failure == "retry"
     delay = retry_delay_seconds(
-        event.policy,
+        replace(event.policy, max_attempts=sys.maxsize) if patient else event.policy,
         event.failure,
         attempt=event.attempt,
         seconds_left=event.seconds_left,
@@ -247,32 +140,53 @@ def _after_failure(definition: Definition, state: WorkflowState, event: StepFail
     if delay is not None:
         if delay > 0:
             return _wait(event.node, WaitingFor.TIMER, delay)
-        return Decision(node=event.node, step=StepStatus.READY)
+        return Decision(node=event.node, step=StepStatus.READY, commutes=True)
     if event.seconds_left <= NO_TIME_SECONDS and event.failure.transient:
         # The deadline broke it off, or came before it could be tried again: nothing is said against the step.
-        ending = _end_at_deadline(definition, state)
-        return Decision(node=event.node, step=StepStatus.CANCELLED, ending=ending)
-    if definition.step(event.node).on_failure == "skip":
-        expansions = tuple(
-            Expansion(spec.key, 0, StepStatus.BLOCKED)
-            for spec in definition.steps
-            if spec.for_each is not None and spec.for_each.split(".")[0] == event.node
-        )
-        decision = Decision(node=event.node, step=StepStatus.SKIPPED, expand=expansions)
-        return _settle(definition, state, decision, event.node)
+        return Decision(node=event.node, step=StepStatus.CANCELLED, ending=end_at_deadline(definition, state))
+    if spec.on_failure == "skip":
+        return _without(definition, state, event.node, StepStatus.SKIPPED)
     error = {"code": event.failure.code, "message": event.failure.message, "step": event.node}
-    return Decision(node=event.node, step=StepStatus.DEAD, ending=_end_early(definition, state, error))
+    return Decision(node=event.node, step=StepStatus.DEAD, ending=end_early(definition, state, error))
+
+
+def _without(definition: Definition, state: WorkflowState, node: str, status: StepStatus) -> Decision:
+    """The step ends without an output: it was skipped or omitted. Fan-outs over it have no elements."""
+    expansions = tuple(Expansion(spec.key, 0, StepStatus.BLOCKED) for spec in definition.fan_outs_over(node))
+    return _settle(definition, state, Decision(node=node, step=status, expand=expansions), node)
 
 
 def _wait(node: str, waiting_for: WaitingFor, seconds: float) -> Decision:
-    return Decision(node=node, step=StepStatus.WAITING, delay_seconds=seconds, waiting_for=waiting_for)
+    return Decision(
+        node=node,
+        step=StepStatus.WAITING,
+        delay_seconds=seconds,
+        waiting_for=waiting_for,
+        commutes=True,
+    )
 
 
 def _settle(definition: Definition, state: WorkflowState, decision: Decision, node: str) -> Decision:
-    """Completes `decision` with what the settling of `node` sets free: successors, or the end."""
-    if not apply(state, decision).nodes[node].is_settled:
-        return decision
-    return _settle_empty(definition, state, decision)
+    """Completes `decision` with what the end of a step of `node` sets free: the next element, successors, the end."""
+    spec, after = definition.step(node), apply(state, decision)
+    if not after.nodes[node].is_settled:
+        # The next element takes the place of this one, however many others have ended in the meantime.
+        release = (Release(node, 1),) if after.nodes[node].counts.get(StepStatus.BLOCKED, 0) else ()
+        return replace(decision, release=release, commutes=spec.for_each is not None)
+    error = _too_few(spec, after.nodes[node])
+    if error is not None:
+        return replace(decision, ending=end_early(definition, after, error))
+    return set_free(definition, state, decision)
+
+
+def _too_few(spec: StepSpec, node: NodeState) -> Mapping[str, str] | None:
+    """What is wrong with a fan-out of which fewer elements have succeeded than its definition asks for."""
+    counted = (node.total or 0) - node.counts.get(StepStatus.OMITTED, 0)
+    succeeded = node.counts.get(StepStatus.SUCCEEDED, 0)
+    if succeeded * 100 >= spec.min_succeeded_percent * counted:
+        return None
+    message = f"{succeeded} of {counted} elements succeeded; at least {spec.min_succeeded_percent} % have to."
+    return {"code": "too_few_succeeded", "message": message, "step": spec.key}
 
 
 def is_done(definition: Definition, state: WorkflowState, key: str) -> bool:
@@ -283,72 +197,52 @@ def is_done(definition: Definition, state: WorkflowState, key: str) -> bool:
     return bool(node.total) or all(is_done(definition, state, s) for s in definition.step(key).sources)
 
 
-def _settle_empty(definition: Definition, state: WorkflowState, decision: Decision) -> Decision:
-    """Activates every node whose sources are settled; nodes over an empty list settle at once, in turn."""
+def set_free(definition: Definition, state: WorkflowState, decision: Decision) -> Decision:
+    """Activates every node whose sources have ended, or the end; nodes over an empty list settle at once, in turn.
+
+    Nodes all of whose needs were omitted are omitted, in turn as well.
+    """
     after = apply(state, decision)
-    activate = tuple(
+    while omit := _omitted_with_their_needs(definition, after):
+        expansions = [
+            Expansion(spec.key, 0, StepStatus.BLOCKED)
+            for key in omit
+            for spec in definition.fan_outs_over(key)
+        ]
+        decision = replace(decision, omit=(*decision.omit, *omit), expand=(*decision.expand, *expansions))
+        after = apply(state, decision)
+    free = [spec for spec in definition.steps if _is_free(definition, after, spec)]
+    activate = tuple(spec.key for spec in free if spec.max_concurrent is None)
+    release = tuple(room for spec in free if (room := _room(spec, after.nodes[spec.key])) is not None)
+    decision = replace(decision, activate=activate, release=release)
+    if activate or release or not all(node.is_settled for node in after.nodes.values()):
+        return decision
+    return replace(decision, ending=end_of_all(definition, after))
+
+
+def _is_free(definition: Definition, state: WorkflowState, spec: StepSpec) -> bool:
+    """Whether it has blocked steps, and nothing that they wait for."""
+    return bool(state.nodes[spec.key].counts.get(StepStatus.BLOCKED, 0)) and all(
+        is_done(definition, state, source) for source in spec.sources
+    )
+
+
+def _room(spec: StepSpec, node: NodeState) -> Release | None:
+    """The elements of a bounded fan-out that may start beside those that have."""
+    if spec.max_concurrent is None:
+        return None
+    count = min(node.counts.get(StepStatus.BLOCKED, 0), spec.max_concurrent - node.unfinished)
+    return Release(spec.key, count) if count > 0 else None
+
+
+def _omitted_with_their_needs(definition: Definition, state: WorkflowState) -> tuple[str, ...]:
+    return tuple(
         spec.key
         for spec in definition.steps
-        if after.nodes[spec.key].counts.get(StepStatus.BLOCKED, 0)
-        and all(is_done(definition, after, source) for source in spec.sources)
+        if spec.needs
+        and _is_free(definition, state, spec)
+        and all(state.nodes[need].is_omitted for need in spec.needs)
     )
-    decision = replace(decision, activate=activate)
-    if activate or not all(node.is_settled for node in after.nodes.values()):
-        return decision
-    return replace(decision, ending=_full_ending(definition, after))
-
-
-def _full_ending(definition: Definition, after: WorkflowState) -> Ending:
-    skipped = [key for key, node in after.nodes.items() if node.counts.get(StepStatus.SKIPPED, 0)]
-    if not skipped:
-        return Ending(WorkflowStatus.SUCCEEDED, (definition.result,))
-    error = {
-        "code": "steps_skipped",
-        "message": f"The result was made without: {', '.join(skipped)}.",
-    }
-    if not _has_output(after, definition.result):
-        return Ending(WorkflowStatus.FAILED, (), error)
-    return Ending(WorkflowStatus.PARTIAL, (definition.result,), error)
-
-
-def _end_early(definition: Definition, state: WorkflowState, error: Mapping[str, str]) -> Ending:
-    """The end that a dead step brings: with what there is only where the definition allows that."""
-    if not definition.allow_partial:
-        return Ending(WorkflowStatus.FAILED, (), error)
-    return _end_with_what_there_is(definition, state, error, f"step '{error['step']}' gave up")
-
-
-def _end_at_deadline(definition: Definition, state: WorkflowState) -> Ending:
-    """The end at the deadline: with what there is, whatever the definition; the tenant has set the time."""
-    error = {
-        "code": "deadline_exceeded",
-        "message": "The workflow's deadline passed; give it more with deadline_seconds.",
-    }
-    return _end_with_what_there_is(definition, state, error, "the deadline came first")
-
-
-def _end_with_what_there_is(
-    definition: Definition, state: WorkflowState, error: Mapping[str, str], why: str
-) -> Ending:
-    results = _usable_results(definition, state)
-    if not results:
-        return Ending(WorkflowStatus.FAILED, (), error)
-    return Ending(WorkflowStatus.PARTIAL, results, error, _missing_parts(definition, state, why))
-
-
-def _missing_parts(definition: Definition, state: WorkflowState, why: str) -> tuple[Mapping[str, str], ...]:
-    """A note for each node that has not all of its outputs. Skipped steps have notes of their own."""
-    notes = []
-    for spec in definition.steps:
-        node = state.nodes[spec.key]
-        there = sum(node.counts.get(status, 0) for status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED))
-        if node.total == there:
-            continue
-        part = f"Step '{spec.key}' has no output"
-        if node.total is not None and spec.for_each is not None:
-            part = f"{node.total - there} of {node.total} elements of step '{spec.key}' have no output"
-        notes.append({"code": "step_missing", "message": f"{part}: {why}.", "step": spec.key})
-    return tuple(notes)
 
 
 def _resume(state: WorkflowState) -> Decision:
@@ -358,22 +252,6 @@ def _resume(state: WorkflowState) -> Decision:
     return Decision(status=WorkflowStatus.RUNNING if paused else None)
 
 
-def _usable_results(definition: Definition, state: WorkflowState) -> tuple[str, ...]:
-    """The furthest outputs there are: of the result, or else of every node that nothing finished builds upon."""
-    if _has_output(state, definition.result):
-        return (definition.result,)
-    return tuple(
-        spec.key
-        for spec in definition.steps
-        if _has_output(state, spec.key)
-        and not any(_has_output(state, later.key) for later in definition.dependents(spec.key))
-    )
-
-
-def _has_output(state: WorkflowState, node: str) -> bool:
-    return state.nodes[node].counts.get(StepStatus.SUCCEEDED, 0) > 0
-
-
 def _expansion(
     definition: Definition, spec: StepSpec, event: StepSucceeded, state: WorkflowState
 ) -> Expansion:
@@ -381,7 +259,7 @@ def _expansion(
     _, *path = spec.for_each.split(".")
     count = len(list_at(path, event.output))
     others = spec.sources - {event.node}
-    ready = all(is_done(definition, state, source) for source in others)
+    ready = spec.max_concurrent is None and all(is_done(definition, state, source) for source in others)
     return Expansion(spec.key, count, StepStatus.READY if ready else StepStatus.BLOCKED)
 
 

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from agentplatform.llm.caching.policy import DEFAULT_TTL_SECONDS, Caching
-from agentplatform.llm.tiers import Tier
+from agentplatform.workflows.step_spec import (
+    INPUT,
+    KEY,
+    MAX_NAME_CHARACTERS,
+    MINIMUM_STEP_TOKENS,
+    UNUSED,
+    DefinitionError,
+    StepSpec,
+    check_step,
+    step_from_json,
+)
 
-_KEY = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
-MAX_NAME_CHARACTERS = 64
+__all__ = [
+    "INPUT",
+    "MAX_DEADLINE_SECONDS",
+    "MAX_FAN_OUT",
+    "MAX_NAME_CHARACTERS",
+    "MINIMUM_STEP_TOKENS",
+    "AddedSteps",
+    "Definition",
+    "DefinitionError",
+    "FanOutError",
+    "StepSpec",
+    "list_at",
+]
+
+MAX_DEADLINE_SECONDS = 7 * 86_400
+"""The most time that a run may be given."""
+
 MAX_TITLE_CHARACTERS = 200
-INPUT = "input"
-"""The name under which a workflow's own input is referred to in `for_each`."""
-
-MINIMUM_STEP_TOKENS = 100
-"""What admission charges a step that calls no model: coordination is cheap, but not free."""
-
 
 MAX_FAN_OUT = 10_000
 """The most elements that a fan-out runs over: each is a step, with rows and a place in the queue of its own."""
-
-
-class DefinitionError(ValueError):
-    """A definition is wrong; the message names the place and how to mend it."""
 
 
 class FanOutError(DefinitionError):
@@ -43,51 +56,25 @@ class FanOutError(DefinitionError):
 
 
 @dataclass(frozen=True, slots=True)
-class StepSpec:
-    """One node of a definition.
+class AddedSteps:
+    """Steps that the agent of step `by` has added to its run; all of them need that step."""
 
-    `needs` names the steps whose outputs it reads. `for_each` ("input.items" or "plan.queries") runs it once
-    for every element of that list. `input_fields` names the fields of the workflow's input that it gets, all
-    without it: where a field may be large, the steps that do not read it are then not burdened with it.
-    `on_failure` says what a step that has given up means for its workflow: "fail" ends it, "skip" goes on and
-    labels the result. `estimated_tokens` is charged at admission.
-    `tier` pins the tier of its model calls; without one each call's tier is chosen by its complexity, from
-    `min_tier` up.
-    `tolerates_delay` says that in the batch queue its model calls may be answered hours later, at half the price.
-    `max_input_tokens` and `max_output_tokens` are the most that its model calls take in one attempt, all together;
-    both 0 for a step that calls no model. They make the worst case that a dry run shows.
-    `caching` is stricter than what the agent declares of its answers; they serve for `cache_ttl_seconds`.
-    """
+    by: str
+    steps: tuple[StepSpec, ...]
 
-    key: str
-    agent: str
-    needs: tuple[str, ...] = ()
-    for_each: str | None = None
-    tier: Tier | None = None
-    min_tier: Tier | None = None
-    estimated_tokens: int = MINIMUM_STEP_TOKENS
-    max_input_tokens: int = 0
-    max_output_tokens: int = 0
-    max_attempts: int | None = None
-    timeout_seconds: int | None = None
-    on_failure: str = "fail"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    input_fields: tuple[str, ...] | None = None
-    tolerates_delay: bool = False
-    caching: Caching | None = None
-    cache_ttl_seconds: int = DEFAULT_TTL_SECONDS
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `from_json` makes an equal one."""
+        return {"by": self.by, "steps": [step_to_json(spec) for spec in self.steps]}
 
-    def input_of(self, workflow_input: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What this step gets of the workflow's input."""
-        if self.input_fields is None:
-            return workflow_input
-        return {name: workflow_input[name] for name in self.input_fields if name in workflow_input}
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(data["by"], tuple(step_from_json(spec) for spec in data["steps"]))
 
-    @property
-    def sources(self) -> frozenset[str]:
-        """Every step that must have ended before this one can start."""
-        source = self.for_each.split(".")[0] if self.for_each else INPUT
-        return frozenset(self.needs) | (frozenset() if source == INPUT else frozenset({source}))
+
+def step_to_json(spec: StepSpec) -> dict[str, Any]:
+    """A step's JSON, without what was added to steps later where it is not used."""
+    data: dict[str, Any] = json.loads(json.dumps(asdict(spec)))
+    return {name: value for name, value in data.items() if name not in UNUSED or value != UNUSED[name]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +95,7 @@ class Definition:
     `input_checks` names registered checks of what a JSON Schema cannot say of an input.
     With `cache_ttl_seconds` the result of a run is given again for so long to the same input, `volatile_fields` of it
     left out, while all that it `depends_on` (names of registered versions, such as "knowledge") is as it was.
+    A run that is submitted without one has a deadline after `deadline_seconds`; without those, its queue's.
     One that `is_internal` is started by the platform alone; tenants see neither it nor its runs, but what they cost.
     With `session` a submission may name a session: its turns are kept, and agents can look back on them.
     """
@@ -125,6 +113,7 @@ class Definition:
     volatile_fields: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     is_internal: bool = False
+    deadline_seconds: int | None = None
     session: SessionUse | None = None
 
     def __post_init__(self) -> None:
@@ -141,6 +130,29 @@ class Definition:
         """The steps that wait for `key`."""
         return tuple(spec for spec in self.steps if key in spec.sources)
 
+    def fan_outs_over(self, key: str) -> tuple[StepSpec, ...]:
+        """The steps whose list is in the output of `key`."""
+        return tuple(spec for spec in self.steps if spec.list_source == key)
+
+    def extended(self, added: Iterable[AddedSteps]) -> Definition:
+        """This definition with steps that agents have added to a run.
+
+        What waits for the step whose agent has added them waits for them as well, and gets their outputs. Raises
+        DefinitionError.
+        """
+        steps = list(self.steps)
+        for addition in added:
+            new = tuple(spec.key for spec in addition.steps)
+            steps = [
+                replace(spec, needs=(*spec.needs, *new)) if addition.by in spec.sources else spec
+                for spec in steps
+            ]
+            steps += [
+                replace(spec, needs=tuple(dict.fromkeys((*spec.needs, addition.by))))
+                for spec in addition.steps
+            ]
+        return replace(self, steps=tuple(steps)) if len(steps) > len(self.steps) else self
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal definition.
 
@@ -154,20 +166,17 @@ class Definition:
             "volatile_fields",
             "depends_on",
             "is_internal",
+            "deadline_seconds",
             "session",
         ):
             if not data[name]:
                 del data[name]
-        for spec in data["steps"]:
-            for name, unused in _UNUSED.items():
-                if spec[name] == unused:
-                    del spec[name]
-        return data
+        return {**data, "steps": [step_to_json(spec) for spec in self.steps]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The definition that `to_json` wrote; raises DefinitionError where it is not a legal one."""
-        steps = tuple(_step_from_json(spec) for spec in data["steps"])
+        steps = tuple(step_from_json(spec) for spec in data["steps"])
         lists = {
             name: tuple(data.get(name, ()))
             for name in ("examples", "input_checks", "volatile_fields", "depends_on")
@@ -182,33 +191,9 @@ class Definition:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-_UNUSED = {
-    "input_fields": None,
-    "min_tier": None,
-    "tolerates_delay": False,
-    "caching": None,
-    "cache_ttl_seconds": DEFAULT_TTL_SECONDS,
-}
-"""What is left out of a step's JSON: fields that came later, where they are not used."""
-
-
-def _step_from_json(data: Mapping[str, Any]) -> StepSpec:
-    fields = data.get("input_fields")
-    return StepSpec(
-        **{
-            **data,
-            "needs": tuple(data["needs"]),
-            "tier": Tier(data["tier"]) if data["tier"] else None,
-            "min_tier": Tier(data["min_tier"]) if data.get("min_tier") else None,
-            "input_fields": None if fields is None else tuple(fields),
-            "caching": Caching(data["caching"]) if data.get("caching") else None,
-        }
-    )
-
-
 def _check(definition: Definition) -> None:
     where = f"definition '{definition.type}'"
-    if not _KEY.match(definition.type):
+    if not KEY.match(definition.type):
         raise DefinitionError(
             f"{where}: a type is lower-case letters, digits and '_', starting with a letter"
         )
@@ -219,8 +204,8 @@ def _check(definition: Definition) -> None:
     keys = [spec.key for spec in definition.steps]
     fan_outs = {spec.key for spec in definition.steps if spec.for_each is not None}
     for spec in definition.steps:
-        _check_step(where, spec, keys)
-        if spec.for_each is not None and spec.for_each.split(".")[0] in fan_outs:
+        check_step(where, spec, keys)
+        if spec.list_source in fan_outs:
             raise DefinitionError(
                 f"{where}, step '{spec.key}': for_each reads '{spec.for_each}', itself one output per element; "
                 "collect it in a step of its own first"
@@ -228,6 +213,13 @@ def _check(definition: Definition) -> None:
     if definition.cache_ttl_seconds is not None and definition.cache_ttl_seconds < 1:
         raise DefinitionError(
             f"{where}: cache_ttl_seconds must be at least 1, not {definition.cache_ttl_seconds}"
+        )
+    if (
+        definition.deadline_seconds is not None
+        and not 1 <= definition.deadline_seconds <= MAX_DEADLINE_SECONDS
+    ):
+        raise DefinitionError(
+            f"{where}: deadline_seconds is 1 to {MAX_DEADLINE_SECONDS}, not {definition.deadline_seconds}"
         )
     if definition.session is not None:
         _check_session(where, definition, definition.session)
@@ -250,28 +242,6 @@ def _check_session(where: str, definition: Definition, use: SessionUse) -> None:
         )
     if not use.answered:
         raise DefinitionError(f"{where}: session must name the field of the result that answers")
-
-
-def _check_step(where: str, spec: StepSpec, keys: Sequence[str]) -> None:
-    place = f"{where}, step '{spec.key}'"
-    if not _KEY.match(spec.key) or spec.key == INPUT:
-        raise DefinitionError(f"{place}: a key is lower-case letters, digits and '_', and not '{INPUT}'")
-    if keys.count(spec.key) > 1:
-        raise DefinitionError(f"{place}: two steps have this key; give each its own")
-    for needed in sorted(spec.sources):
-        if needed not in keys:
-            raise DefinitionError(f"{place}: needs '{needed}', which is not one of the steps {list(keys)}")
-    if not 1 <= len(spec.agent) <= MAX_NAME_CHARACTERS:
-        raise DefinitionError(f"{place}: an agent's name has 1 to {MAX_NAME_CHARACTERS} characters")
-    path = spec.for_each.split(".") if spec.for_each is not None else ["input", "items"]
-    if len(path) < 2 or not all(1 <= len(name) <= MAX_NAME_CHARACTERS for name in path):
-        raise DefinitionError(f"{place}: for_each must name a list, such as 'input.items' or 'plan.queries'")
-    if spec.on_failure not in ("fail", "skip"):
-        raise DefinitionError(f"{place}: on_failure is 'fail' or 'skip', not '{spec.on_failure}'")
-    for name in ("max_attempts", "timeout_seconds", "estimated_tokens", "cache_ttl_seconds"):
-        value = getattr(spec, name)
-        if value is not None and value < 1:
-            raise DefinitionError(f"{place}: {name} must be at least 1, not {value}")
 
 
 def _check_acyclic(where: str, steps: Iterable[StepSpec]) -> None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agentplatform.workflows.coordinator import IllegalEvent, NodeState, WorkflowState, is_done
+from agentplatform.workflows.coordinator import set_free
+from agentplatform.workflows.decisions import (
+    Decision,
+    Expansion,
+    IllegalEvent,
+    NodeState,
+    WorkflowState,
+    apply,
+)
 from agentplatform.workflows.definition import Definition
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 
+NOTHING = Decision()
 GIVEN_UP = (StepStatus.DEAD, StepStatus.SKIPPED)
 
 
@@ -17,13 +26,15 @@ class Requeue:
     """How a workflow goes on from steps that gave up.
 
     The steps themselves run again. All steps of the nodes in `block`, which were made with what the given-up ones
-    lacked, wait for them again; those in `withdraw` are fan-outs whose list will be made anew, so their steps cease
-    to be. Every step that was cancelled with the workflow is blocked, then the nodes in `activate` become ready.
+    lacked, wait for them again; those in `withdraw` are fan-outs whose list will be made anew, and loops, so their
+    steps cease to be. Every step that was cancelled with the workflow is blocked, then the nodes in `activate` become
+    ready. `then` begins loops anew, and starts what fan-outs that run a few elements at a time have room for.
     """
 
     block: tuple[str, ...]
     withdraw: tuple[str, ...]
     activate: tuple[str, ...]
+    then: Decision = NOTHING
 
 
 def decide_requeue(definition: Definition, state: WorkflowState, nodes: Mapping[str, int]) -> Requeue:
@@ -32,24 +43,24 @@ def decide_requeue(definition: Definition, state: WorkflowState, nodes: Mapping[
     Raises IllegalEvent, with what to do instead: for a workflow that succeeded or was cancelled; where one of its
     dead steps is left out; and, while it still runs, where something that depends on the steps has begun.
     """
-    dependents = _dependents(definition, nodes)
+    dependents = dependents_of(definition, nodes)
     withdraw = tuple(
         spec.key
         for spec in definition.steps
-        if spec.for_each is not None and spec.for_each.split(".")[0] in {*nodes, *dependents}
+        if spec.list_source in {*nodes, *dependents} or (spec.until is not None and spec.key in dependents)
     )
     block = tuple(
         spec.key for spec in definition.steps if spec.key in dependents and spec.key not in withdraw
     )
     _require_legal(definition, state, nodes, dependents)
-    after = _blocked_again(state, nodes, block, withdraw)
-    activate = tuple(
-        spec.key
+    loops = tuple(
+        Expansion(spec.key, 1, StepStatus.BLOCKED)
         for spec in definition.steps
-        if after.nodes[spec.key].counts.get(StepStatus.BLOCKED, 0)
-        and all(is_done(definition, after, source) for source in spec.sources)
+        if spec.key in withdraw and spec.until is not None
     )
-    return Requeue(block, withdraw, activate)
+    after = apply(_blocked_again(state, nodes, block, withdraw), Decision(expand=loops))
+    free = set_free(definition, after, Decision())
+    return Requeue(block, withdraw, free.activate, replace(free, activate=(), expand=(*loops, *free.expand)))
 
 
 def apply_requeue(state: WorkflowState, requeue: Requeue, nodes: Mapping[str, int]) -> WorkflowState:
@@ -59,7 +70,7 @@ def apply_requeue(state: WorkflowState, requeue: Requeue, nodes: Mapping[str, in
     for key in requeue.activate:
         blocked = moved[key].counts.get(StepStatus.BLOCKED, 0)
         moved[key] = moved[key].moved(StepStatus.BLOCKED, StepStatus.READY, blocked)
-    return WorkflowState(after.status, moved)
+    return apply(WorkflowState(after.status, moved), requeue.then)
 
 
 def _blocked_again(
@@ -90,7 +101,7 @@ def _run_again(node: NodeState, count: int) -> NodeState:
     return node
 
 
-def _dependents(definition: Definition, nodes: Mapping[str, int]) -> frozenset[str]:
+def dependents_of(definition: Definition, nodes: Mapping[str, int]) -> frozenset[str]:
     """All that waits for one of `nodes`, directly or through others."""
     found: set[str] = set()
     front = set(nodes)

@@ -29,6 +29,7 @@ class StepStatus(StrEnum):
     WAITING = "waiting"  # waits for something outside; see WaitingFor
     SUCCEEDED = "succeeded"
     SKIPPED = "skipped"  # gave up, and the definition says to go on without it
+    OMITTED = "omitted"  # not to be run: its condition does not hold, or all that it needs was omitted
     DEAD = "dead"  # gave up, and its workflow with it
     CANCELLED = "cancelled"
 
@@ -47,22 +48,28 @@ class WaitingFor(StrEnum):
     BUDGET = "budget"
     RATE = "rate"
     RESUME = "resume"  # its workflow is paused
+    WORKFLOW = "workflow"  # the workflow that it runs
 
 
 _TERMINAL_WORKFLOW = frozenset(
     {WorkflowStatus.SUCCEEDED, WorkflowStatus.PARTIAL, WorkflowStatus.FAILED, WorkflowStatus.CANCELLED}
 )
-_TERMINAL_STEP = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.DEAD, StepStatus.CANCELLED})
+_TERMINAL_STEP = frozenset(
+    {StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.OMITTED, StepStatus.DEAD, StepStatus.CANCELLED}
+)
 
 _S = StepStatus
 STEP_TRANSITIONS: dict[StepStatus, frozenset[StepStatus]] = {
-    _S.BLOCKED: frozenset({_S.READY, _S.RUNNING, _S.CANCELLED}),
+    _S.BLOCKED: frozenset({_S.READY, _S.RUNNING, _S.OMITTED, _S.CANCELLED}),
     _S.READY: frozenset({_S.DISPATCHED, _S.RUNNING, _S.CANCELLED}),
     _S.DISPATCHED: frozenset({_S.RUNNING, _S.READY, _S.CANCELLED}),
-    _S.RUNNING: frozenset({_S.SUCCEEDED, _S.READY, _S.WAITING, _S.SKIPPED, _S.DEAD, _S.CANCELLED}),
+    _S.RUNNING: frozenset(
+        {_S.SUCCEEDED, _S.READY, _S.WAITING, _S.SKIPPED, _S.OMITTED, _S.DEAD, _S.CANCELLED}
+    ),
     _S.WAITING: frozenset({_S.READY, _S.SKIPPED, _S.DEAD, _S.CANCELLED}),
     _S.SUCCEEDED: frozenset(),
     _S.SKIPPED: frozenset(),
+    _S.OMITTED: frozenset(),
     _S.DEAD: frozenset(),
     _S.CANCELLED: frozenset(),
 }
@@ -73,6 +80,7 @@ STEP_REQUEUE_TRANSITIONS: dict[StepStatus, frozenset[StepStatus]] = {
     _S.SKIPPED: frozenset({_S.READY, _S.WAITING, _S.BLOCKED}),
     _S.CANCELLED: frozenset({_S.READY, _S.BLOCKED}),
     _S.SUCCEEDED: frozenset({_S.BLOCKED}),
+    _S.OMITTED: frozenset({_S.BLOCKED}),
 }
 """What may follow an ended step when a dead letter of its workflow is requeued, and only then."""
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-ENDED_STEPS = {"succeeded", "skipped", "dead", "cancelled"}
+ENDED_STEPS = {"succeeded", "skipped", "omitted", "dead", "cancelled"}
 ENDED_WORKFLOWS = {"succeeded", "partial", "failed", "cancelled"}
 
 _READABLE = ("answer", "summary", "report")

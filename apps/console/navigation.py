@@ -40,6 +40,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Tenant tiers", "stacks", "tenants", "tenanttier"),
             ("Knowledge bases", "library_books", "knowledge", "knowledgebase"),
             ("Documents", "description", "knowledge", "document"),
+            ("Sessions", "chat", "knowledge", "session"),
         ),
         _group(
             request,

@@ -53,6 +53,8 @@ _SHOWN = """
 
 def session_of(tenant: Tenant, external_id: str) -> Session | None:
     """The tenant's session of this name; None when there is none, or it has been forgotten."""
+    if "\x00" in external_id:  # which no column can hold
+        return None
     return Session.objects.of(tenant).filter(external_id=external_id).first()
 
 

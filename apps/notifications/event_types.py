@@ -15,6 +15,7 @@ EVENT_TYPES: dict[str, str] = {
     WORKFLOW_FINISHED: "A workflow has ended, in whatever status.",
     "workflow.held": "A workflow waits for budget.",
     "workflow.resumed": "A workflow that was held goes on.",
+    "workflow.approval_requested": "A step of a workflow waits for somebody's approval.",
     "budget.threshold": "A budget has passed one of its thresholds.",
     "budget.room": "A budget has room again, and what was held goes on.",
     "budget.velocity": "Money is spent at a pace that implies an overage.",

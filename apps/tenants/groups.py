@@ -28,7 +28,7 @@ READABLE: dict[str, frozenset[str]] = {
             "cachecheck",
         }
     ),
-    "knowledge": frozenset({"knowledgebase", "document"}),
+    "knowledge": frozenset({"knowledgebase", "document", "session"}),
     "workflows": frozenset(
         {
             "workflowdefinition",
@@ -95,7 +95,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "redeliver_delivery",
         }
     ),
-    "knowledge": frozenset({"embed_knowledgebase"}),
+    "knowledge": frozenset({"embed_knowledgebase", "read_session", "forget_session"}),
     "workflows": frozenset(
         {
             "change_queueconfig",

@@ -159,6 +159,7 @@ TIERS: dict[str, dict[str, Any]] = {
         "requests_per_minute": 60,
         "steps_per_minute": 60,
         "tokens_per_minute": 20_000,
+        "session_retention_days": 30,
     },
     "standard": {
         "weight": 4,
@@ -166,6 +167,7 @@ TIERS: dict[str, dict[str, Any]] = {
         "requests_per_minute": 600,
         "steps_per_minute": 600,
         "tokens_per_minute": 200_000,
+        "session_retention_days": 30,
     },
     "enterprise": {
         "weight": 16,
@@ -173,6 +175,7 @@ TIERS: dict[str, dict[str, Any]] = {
         "requests_per_minute": 6_000,
         "steps_per_minute": 6_000,
         "tokens_per_minute": 2_000_000,
+        "session_retention_days": 30,
         "pool": "enterprise",
     },
 }

@@ -15,7 +15,6 @@ from apps.database import release_connection
 from apps.tenants.models import Tenant
 from apps.tools.models import McpServer, TenantTool, ToolCall, ToolSettings
 
-
 TOLD = ("tool", "status", "code", "seconds", "cost_usd_micros", "attempt")
 """What is told of a call wherever a step is shown."""
 

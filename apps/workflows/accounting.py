@@ -13,7 +13,7 @@ import uuid
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 
-from agentplatform.execution.executor import ClaimedStep
+from agentplatform.execution.attempts import ClaimedStep
 from agentplatform.workflows.definition import MINIMUM_STEP_TOKENS
 from apps.database import OUTAGE_ERRORS, call_function, to_jsonb
 

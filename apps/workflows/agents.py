@@ -5,8 +5,10 @@ from agentplatform.agents import (
     conversing,
     extracting,
     researching,
+    sub_workflows,
     summarizing,
     tool_using,
+    waiting,
 )
 from apps.workflows import cache_checks, session_summaries
 
@@ -17,6 +19,8 @@ __all__ = [
     "extracting",
     "researching",
     "session_summaries",
+    "sub_workflows",
     "summarizing",
     "tool_using",
+    "waiting",
 ]

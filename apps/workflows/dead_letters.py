@@ -14,10 +14,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from agentplatform.workflows.coordinator import IllegalEvent
+from agentplatform.workflows.decisions import IllegalEvent
 from agentplatform.workflows.definition import INPUT, Definition, list_at
 from agentplatform.workflows.json_changes import changes_between
-from agentplatform.workflows.requeueing import decide_requeue
+from agentplatform.workflows.requeueing import NOTHING, Requeue, decide_requeue
 from apps.database import call_function, release_connection, to_jsonb
 from apps.workflows.encoding import requeue_to_json
 from apps.workflows.letter_notices import operators_tell, tenants_tell
@@ -25,7 +25,7 @@ from apps.workflows.letters import DeadLetter, OperatorAction
 from apps.workflows.models import Step, Workflow
 from apps.workflows.operations import Actor, action_end, action_record
 from apps.workflows.selectors import RunState, definition_by_id, run_state
-from apps.workflows.services import DEFAULT_DEADLINE_SECONDS
+from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, workflow_apply
 from apps.workflows.submissions import InvalidSubmission, check_input
 from apps.workflows.wake import wake
 
@@ -106,7 +106,7 @@ def dead_letters_requeue(
         by_workflow[letter.workflow_id].append(letter)
     if dry_run:
         for workflow_id, of_workflow in by_workflow.items():
-            _try_requeue(workflow_id, of_workflow, report)
+            _try_requeue(run_state(workflow_id), of_workflow, report)
         return report
     told = {"asked": asked, **options.to_json(), "input_changes": report.input_changes}
     action = action_record(actor, "dead_letters.requeue", told)
@@ -186,28 +186,28 @@ def _requeue(
         ids = [letter.pk for letter in letters]
         # Another requeue may have come first: what it has taken is not taken twice.
         letters = list(DeadLetter.objects.filter(pk__in=ids, status=DeadLetter.Status.OPEN).order_by("pk"))
-        decision = _try_requeue(workflow_id, letters, report) if letters else None
+        run = run_state(workflow_id)
+        decision = _try_requeue(run, letters, report) if letters else None
         if decision is None:
             return
         lasting = options.deadline_seconds or DEFAULT_DEADLINE_SECONDS[workflow.queue_id]
         steps = [{"id": letter.step_id, "delay_seconds": delays[letter.pk]} for letter in letters]
         arguments = [
             workflow_id,
-            to_jsonb(decision),
+            to_jsonb(requeue_to_json(decision)),
             to_jsonb(steps),
             lasting + max(delays[letter.pk] for letter in letters),
             to_jsonb(options.input) if options.input is not None else None,
             action.pk,
         ]
         call_function("workflows_requeue", arguments, ["uuid", "jsonb", "jsonb", "float", "jsonb", "uuid"])
+        if decision.then != NOTHING:
+            workflow_apply(workflow, run.definition, decision.then)
     wake.events(str(workflow_id))
 
 
-def _try_requeue(
-    workflow_id: uuid.UUID, letters: Sequence[DeadLetter], report: RequeueReport
-) -> dict[str, Any] | None:
+def _try_requeue(run: RunState, letters: Sequence[DeadLetter], report: RequeueReport) -> Requeue | None:
     """The decision, noted in the report; None where it is refused."""
-    run = run_state(workflow_id)
     nodes = Counter(
         Step.objects.filter(pk__in=[letter.step_id for letter in letters]).values_list("node", flat=True)
     )
@@ -217,7 +217,7 @@ def _try_requeue(
         report.refused += [Refusal(letter.pk, f"Not requeued: {error}.") for letter in letters]
         return None
     report.requeued += len(letters)
-    return requeue_to_json(requeue)
+    return requeue
 
 
 def _check_new_input(

@@ -9,14 +9,15 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
-from agentplatform.execution.executor import LeasedStep, Outcome, decide_outcome
+from agentplatform.execution.attempts import LeasedStep, Outcome
+from agentplatform.execution.outcomes import decide_outcome
 from agentplatform.execution.retry import WORKER_LOST, Failure
-from agentplatform.workflows.coordinator import DeadlinePassed
+from agentplatform.workflows.decisions import CancelRequested, DeadlinePassed
 from apps.database import call_function, release_connection
 from apps.workflows.encoding import STEP_TIMEOUT
 from apps.workflows.hints import Hint, send_hints
 from apps.workflows.models import Step, Workflow
-from apps.workflows.selectors import attempts_that_do_not_count, definition_by_id, queue_config, run_state
+from apps.workflows.selectors import attempts_that_do_not_count, queue_config, run_state
 from apps.workflows.services import Decided, workflow_decide
 from apps.workflows.store import finish_attempt
 
@@ -50,6 +51,13 @@ def wake_due() -> int:
 def wake_batched() -> int:
     """Makes ready the steps whose calls a batch has ended; returns how many."""
     return int(call_function("workflows_wake_batched", [SWEEP_LIMIT], ["int"])[0][0])
+
+
+def wake_parents() -> int:
+    """Makes ready the steps whose run has ended, and cancels the runs whose parent has; returns how many."""
+    ((woken, orphans),) = call_function("workflows_wake_parents", [SWEEP_LIMIT], ["int"])
+    cancelled = [workflow_decide(orphan, CancelRequested()) is Decided.CHANGED for orphan in orphans]
+    return int(woken) + sum(cancelled)
 
 
 def wake_held() -> int:
@@ -86,7 +94,7 @@ def recover_lost_steps() -> int:
     )
     for step_id, attempt, timed_out in overdue:
         try:
-            step = Step.objects.select_related("workflow").filter(pk=step_id).first()
+            step = Step.objects.filter(pk=step_id).first()
         finally:
             release_connection()
         failure = _TIMED_OUT if timed_out else _LOST
@@ -123,7 +131,6 @@ _TIMED_OUT = Failure(
 
 
 def _recover(step: Step, failure: Failure) -> bool:
-    definition = definition_by_id(step.workflow.definition_id)
     lost_before, waits = attempts_that_do_not_count(step)
     while True:
         run = run_state(step.workflow_id)
@@ -140,7 +147,7 @@ def _recover(step: Step, failure: Failure) -> bool:
             lost_workers=lost_before,
             workflow_id=step.workflow_id,
             workflow_seconds_left=run.seconds_left,
-            definition=definition,
+            definition=run.definition,
             policy=queue_config(step.queue_id).retry_policy(step.max_attempts - step.attempts_before),
             revision=run.revision,
             state=run.state,

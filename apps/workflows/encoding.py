@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agentplatform.execution.attempts import LeasedStep, Outcome
 from agentplatform.execution.dead_letters import fingerprint_of, given_up_because
-from agentplatform.execution.executor import LeasedStep, Outcome, lost_workers_with
+from agentplatform.execution.outcomes import lost_workers_with
 from agentplatform.execution.retry import WORKER_LOST, Failure
 from agentplatform.identifiers import uuid7
 from agentplatform.llm.tiers import AUTO
-from agentplatform.workflows.coordinator import Decision, Expansion, NodeState, WorkflowState
-from agentplatform.workflows.definition import Definition, StepSpec
+from agentplatform.workflows.decisions import Decision, Expansion, NodeState, WorkflowState
+from agentplatform.workflows.definition import AddedSteps, Definition, StepSpec
 from agentplatform.workflows.requeueing import GIVEN_UP, Requeue
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from apps.workflows.models import QueueConfig
@@ -21,8 +22,19 @@ def decision_to_json(definition: Definition, decision: Decision, queue: QueueCon
     """What `workflows_apply` stores."""
     ending = decision.ending
     only = _only_successor(definition, decision)
-    return {
-        **({"only": only.key, "only_tokens": only.estimated_tokens} if only is not None else {}),
+    document: dict[str, Any] = {}
+    if only is not None:
+        document |= {"only": only.key, "only_tokens": only.estimated_tokens}
+    if decision.release:
+        document["release"] = [{"node": release.node, "count": release.count} for release in decision.release]
+    if decision.omit:
+        document["omit"] = decision.omit
+    if decision.commutes:
+        document["commutes"] = True
+    if decision.added is not None:
+        document |= _added(definition, decision.added)
+        definition = definition.extended((decision.added,))
+    return document | {
         "expand": [_expansion(definition, expansion, queue) for expansion in decision.expand],
         "activate": decision.activate,
         "status": decision.status,
@@ -38,9 +50,19 @@ def decision_to_json(definition: Definition, decision: Decision, queue: QueueCon
     }
 
 
+def _added(definition: Definition, added: AddedSteps) -> dict[str, Any]:
+    """Steps that come into the run, and what those that wait for them need from now on."""
+    extended = definition.extended((added,))
+    waiting = [spec.key for spec in definition.dependents(added.by)]
+    needs = [{"node": key, "needs": extended.step(key).needs} for key in waiting]
+    return {"added": added.to_json(), "needs": needs}
+
+
 def _only_successor(definition: Definition, decision: Decision) -> StepSpec | None:
     """The one step that the decision sets free and does nothing besides, as in a chain; else None."""
-    if len(decision.activate) != 1 or decision.expand or decision.ending is not None:
+    if len(decision.activate) != 1 or decision.ending is not None:
+        return None
+    if decision.expand or decision.release or decision.omit or decision.added is not None:
         return None
     spec = definition.step(decision.activate[0])
     return spec if spec.for_each is None else None
@@ -65,6 +87,8 @@ def outcome_to_json(step: LeasedStep, outcome: Outcome, decision: Decision) -> d
         if outcome.wait.needs is not None:
             usd_micros, tokens = outcome.wait.needs
             document["hold"] = {"usd_micros": usd_micros, "tokens": tokens}
+    elif outcome.omitted:
+        document["attempt_outcome"] = "omitted"
     elif outcome.failure is None:
         document["output"] = outcome.output
         document["known"] = known_node(step.definition, decision)
@@ -113,14 +137,18 @@ def known_node(definition: Definition, decision: Decision) -> str | None:
     return decision.node if definition.step(decision.node).for_each is None else None
 
 
-def state_from_json(definition: Definition, data: Mapping[str, Any]) -> WorkflowState:
-    """The reducer's state from what `workflows_state` returned."""
+def run_from_json(definition: Definition, data: Mapping[str, Any]) -> tuple[Definition, WorkflowState]:
+    """What a run goes by, its definition with the steps that were added to it, and the reducer's state.
+
+    `data` is what `workflows_state` returned.
+    """
+    definition = definition.extended(AddedSteps.from_json(added) for added in data["added"])
     nodes = {}
     for spec in definition.steps:
-        total = 1 if spec.for_each is None else data["fan_out"].get(spec.key)
         counts = {StepStatus(status): n for status, n in data["counts"].get(spec.key, {}).items()}
-        nodes[spec.key] = NodeState(total, counts)
-    return WorkflowState(WorkflowStatus(data["status"]), nodes)
+        total = 1 if spec.for_each is None else data["fan_out"].get(spec.key)
+        nodes[spec.key] = NodeState(total if spec.until is None else sum(counts.values()), counts)
+    return definition, WorkflowState(WorkflowStatus(data["status"]), nodes)
 
 
 def _expansion(definition: Definition, expansion: Expansion, queue: QueueConfig) -> dict[str, Any]:
@@ -139,4 +167,6 @@ def _expansion(definition: Definition, expansion: Expansion, queue: QueueConfig)
         "estimated_tokens": spec.estimated_tokens,
         "timeout_seconds": spec.timeout_seconds or queue.step_timeout_seconds,
         "max_attempts": spec.max_attempts or queue.max_attempts,
+        "first_index": expansion.first_index,
+        "is_loop": spec.until is not None,
     }

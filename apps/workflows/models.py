@@ -12,18 +12,25 @@ from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowSta
 from apps.knowledge.models import Session
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
+from apps.workflows.process_models import Heartbeat, Leadership
 from apps.workflows.queue_models import Allowance, Lane, QueueConfig, QueuePace, QueuePool
+from apps.workflows.run_models import Feedback, IdempotencyKey, Signal
 
 # Django looks for models here.
 __all__ = [
     "Allowance",
     "DeadLetter",
     "DeadLetterGroup",
+    "Feedback",
+    "Heartbeat",
+    "IdempotencyKey",
     "Lane",
+    "Leadership",
     "OperatorAction",
     "QueueConfig",
     "QueuePace",
     "QueuePool",
+    "Signal",
 ]
 
 
@@ -112,6 +119,12 @@ class Workflow(models.Model):
         help_text="SHA-256 over all that its result depends on, where that may be given again.",
     )
     cache = models.JSONField(null=True, help_text="Which run's result was given again, if one was.")
+    parent_id = models.UUIDField(null=True, help_text="The run whose step has started it.")
+    parent_step_id = models.UUIDField(null=True)
+    root_id = models.UUIDField(null=True, help_text="The run that was submitted, in which it is nested.")
+    depth = models.SmallIntegerField(default=0, db_default=0)
+    source_id = models.UUIDField(null=True, help_text="The run that it replays or forks.")
+    added_steps = models.JSONField(default=list, db_default=[], help_text="Steps that its agents have added.")
     cost_usd_micros = models.BigIntegerField(default=0)
     max_cost_usd_micros = models.BigIntegerField(null=True)
     coordination_seconds = models.FloatField(default=0.0)
@@ -144,6 +157,12 @@ class Workflow(models.Model):
                 condition=models.Q(cache_key__isnull=False),
                 name="workflows_workflow_cache_key",
             ),
+            *(
+                models.Index(
+                    fields=[name], condition=~models.Q(**{name: None}), name=f"workflows_workflow_{short}"
+                )
+                for name, short in (("parent_id", "parent"), ("parent_step_id", "step"), ("root_id", "root"))
+            ),
             # What ended in an hour: rows that stand together end together, so a few blocks of the table are enough.
             BrinIndex(
                 fields=["finished_at"],
@@ -171,56 +190,6 @@ class Workflow(models.Model):
         return str(self.id)
 
 
-class Feedback(models.Model):
-    """What a tenant thinks of a run's result: one verdict a run, which the next one replaces."""
-
-    class Rating(models.TextChoices):
-        UP = "up"
-        DOWN = "down"
-
-    workflow = models.OneToOneField(
-        Workflow, primary_key=True, on_delete=models.CASCADE, related_name="feedback"
-    )
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
-    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
-    rating = models.CharField(max_length=4, choices=Rating.choices)
-    comment = models.TextField(blank=True)
-    created_at = models.DateTimeField(db_default=Now())
-    updated_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        verbose_name_plural = "feedback"
-        ordering = ["-created_at"]
-        indexes = [
-            models.Index(fields=["-created_at"], name="workflows_feedback_age"),
-            models.Index(fields=["tenant", "-created_at"], name="workflows_feedback_tenant"),
-        ]
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(rating__in=["up", "down"]), name="workflows_feedback_rating_known"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.rating} for {self.workflow_id}"
-
-
-class IdempotencyKey(models.Model):
-    """A tenant's own key for a submission; for 24 hours a repeat returns the first workflow."""
-
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+", db_index=False)
-    key = models.CharField(max_length=255)
-    body_hash = models.CharField(max_length=64)
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+")
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "key"], name="workflows_idempotency_key"),
-        ]
-        indexes = [models.Index(fields=["created_at"], name="workflows_idempotency_age")]
-
-
 class Step(models.Model):
     """The hot row of a step, narrow until its last update adds the output; attempts that failed stand apart.
 
@@ -237,7 +206,9 @@ class Step(models.Model):
         QueueConfig, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     node = models.CharField(max_length=64)
-    index = models.IntegerField(null=True, help_text="Which element of its list, in a fan-out.")
+    index = models.IntegerField(
+        null=True, help_text="Which element of its list, or which iteration of a loop."
+    )
     position = models.IntegerField(help_text="Where its node stands in the definition.")
     status = models.CharField(max_length=16, choices=choices(StepStatus))
     waiting_for = models.CharField(max_length=16, choices=choices(WaitingFor), null=True)
@@ -289,6 +260,11 @@ class Step(models.Model):
             ),
             models.Index(
                 fields=["run_at"], condition=models.Q(status="waiting"), name="workflows_step_waiting"
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(status="waiting", waiting_for="workflow"),
+                name="workflows_step_nested",
             ),
             BrinIndex(
                 fields=["finished_at"], name="workflows_step_ended", pages_per_range=32, autosummarize=True
@@ -345,39 +321,3 @@ class Event(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [models.Index(fields=["workflow", "id"], name="workflows_event_stream")]
-
-
-class Heartbeat(models.Model):
-    """A process of the stack that is alive: what it serves, and how many slots it has.
-
-    `node` is the name under which Celery controls a worker, and `home` the queues that it was started for: one
-    that is lent serves others.
-    """
-
-    name = models.CharField(primary_key=True, max_length=128)
-    kind = models.CharField(max_length=32)
-    node = models.CharField(max_length=128, default="", db_default="")
-    home = ArrayField(models.CharField(max_length=64), default=list, db_default=[])
-    is_lendable = models.BooleanField(default=False, db_default=False)
-    queues = ArrayField(models.CharField(max_length=64), default=list)
-    slots = models.PositiveIntegerField(default=0)
-    busy = models.PositiveIntegerField(default=0)
-    rss_bytes = models.PositiveBigIntegerField(default=0)
-    started_at = models.DateTimeField(db_default=Now())
-    beat_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        verbose_name = "process"
-        verbose_name_plural = "processes"
-        ordering = ["kind", "name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Leadership(models.Model):
-    """Who leads a role, until when: of two dispatchers one works and the other stands by."""
-
-    role = models.CharField(primary_key=True, max_length=32)
-    holder = models.CharField(max_length=128)
-    expires_at = models.DateTimeField()

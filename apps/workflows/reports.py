@@ -12,7 +12,7 @@ from typing import Any
 from celery import current_task
 from celery.utils.time import utcoffset
 
-from agentplatform.execution.executor import ClaimedStep, Outcome
+from agentplatform.execution.attempts import ClaimedStep, Outcome
 from apps.workflows.accounting import accounts
 from apps.workflows.hints import task_id
 from apps.workflows.wake import wake

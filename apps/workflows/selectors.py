@@ -16,13 +16,13 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from agentplatform.llm.messages import ModelResponse
-from agentplatform.workflows.coordinator import WorkflowState
+from agentplatform.workflows.decisions import WorkflowState
 from agentplatform.workflows.definition import Definition
 from agentplatform.workflows.queueing import Backlog, LaneFacts, LendableWorker, backlog_of
 from apps.database import call_function, from_jsonb, release_connection
 from apps.gateway.models import Call
 from apps.tenants.models import Tenant
-from apps.workflows.encoding import state_from_json
+from apps.workflows.encoding import run_from_json
 from apps.workflows.models import Event, Heartbeat, Lane, QueueConfig, Step, Workflow, WorkflowDefinition
 
 
@@ -61,8 +61,8 @@ class RunState:
 def run_state(workflow_id: uuid.UUID) -> RunState:
     """The present state of a run."""
     data = from_jsonb(call_function("workflows_state", [workflow_id], ["uuid"])[0][0])
-    definition = definition_by_id(data["definition_id"])
-    return RunState(definition, state_from_json(definition, data), data["revision"], data["seconds_left"])
+    definition, state = run_from_json(definition_by_id(data["definition_id"]), data)
+    return RunState(definition, state, data["revision"], data["seconds_left"])
 
 
 def attempts_that_do_not_count(step: Step) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,7 +24,7 @@ from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.llm.errors import ModelError
 from agentplatform.llm.tiers import AUTO
 from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import (
+from agentplatform.workflows.decisions import (
     CancelRequested,
     Decision,
     Event,
@@ -32,6 +33,7 @@ from agentplatform.workflows.coordinator import (
     ResumeRequested,
 )
 from agentplatform.workflows.definition import Definition, StepSpec
+from agentplatform.workflows.statuses import WorkflowStatus
 from apps.database import call_function, to_jsonb
 from apps.gateway.selectors import catalogue
 from apps.tenants.models import ApiKey, Tenant
@@ -190,11 +192,13 @@ def workflow_cancel(workflow_id: uuid.UUID) -> None:
 def workflow_pause(workflow_id: uuid.UUID) -> bool:
     """No further step of the run starts until it is resumed; steps that run may end, and the deadline goes on.
 
-    Returns whether that is new. Raises AlreadyFinished.
+    Nor do those of the runs that its steps have started. Returns whether that is new. Raises AlreadyFinished.
     """
     decided = workflow_decide(workflow_id, PauseRequested())
     if decided is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to pause")
+    for run in _runs_of_steps(workflow_id):
+        workflow_decide(run, PauseRequested())
     return decided is Decided.CHANGED
 
 
@@ -206,7 +210,16 @@ def workflow_resume(workflow_id: uuid.UUID) -> bool:
         raise NotPaused(str(error)) from error
     if decided is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to resume")
+    for run in _runs_of_steps(workflow_id):
+        with suppress(IllegalEvent):  # it is held, and goes on by itself
+            workflow_decide(run, ResumeRequested())
     return decided is Decided.CHANGED
+
+
+def _runs_of_steps(workflow_id: uuid.UUID) -> list[uuid.UUID]:
+    """The unfinished runs that its steps have started, and theirs."""
+    own = Workflow.objects.filter(parent_id=workflow_id, finished_at=None).values_list("pk", flat=True)
+    return [run for child in own for run in (child, *_runs_of_steps(child))]
 
 
 def feedback_give(
@@ -246,7 +259,7 @@ def workflow_decide(workflow_id: uuid.UUID, event: Event) -> Decided:
         decision = coordinator.decide(run.definition, run.state, event)
         if decision == Decision():
             return Decided.UNCHANGED
-        _apply(workflow, run.definition, decision)
+        workflow_apply(workflow, run.definition, decision)
         Workflow.objects.filter(pk=workflow_id).update(revision=F("revision") + 1)
     if decision.ending is not None:
         wake.ended(str(workflow_id))
@@ -293,11 +306,14 @@ def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedSt
     return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, model, count, worst_case)
 
 
-def _apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
+def workflow_apply(workflow: Workflow, definition: Definition, decision: Decision) -> None:
+    """Stores a decision on a run whose lock its caller holds."""
     document = to_jsonb(decision_to_json(definition, decision, queue_config(workflow.queue_id)))
     ((ready,),) = call_function("workflows_apply", [workflow.pk, document], ["uuid", "jsonb"])
     if decision.status is not None:
         status_arguments = [workflow.pk, decision.status.value]
         ((ready,),) = call_function("workflows_set_status", status_arguments, ["uuid", "text"])
-    if ready:
+    if ready and workflow.status == WorkflowStatus.PAUSED and decision.status is None:
+        call_function("workflows_park", [workflow.pk], ["uuid"])
+    elif ready:
         call_function("workflows_mark_lane", [workflow.queue_id, workflow.tenant_id], ["text", "uuid"])

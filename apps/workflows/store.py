@@ -9,18 +9,18 @@ from typing import Any
 
 from django.conf import settings
 
-from agentplatform.execution.executor import ClaimedStep, FinishReply, LeasedStep, Outcome
+from agentplatform.execution.attempts import ClaimedStep, FinishReply, LeasedStep, Outcome
 from agentplatform.llm.caching.policy import CacheControl
 from agentplatform.llm.errors import BudgetShort
 from agentplatform.llm.journal import Settlement, StartedCall, StepJournal
-from agentplatform.workflows.coordinator import Decision, apply, claimed
+from agentplatform.workflows.decisions import Decision, apply, claimed
 from agentplatform.workflows.definition import StepSpec
 from agentplatform.workflows.statuses import StepStatus
 from apps.budgets.selectors import restraint_of
 from apps.database import call_function, from_jsonb, to_jsonb, until_answered
 from apps.tenants.selectors import max_model_tier
 from apps.workflows.accounting import accounts
-from apps.workflows.encoding import decision_to_json, known_node, outcome_to_json, state_from_json
+from apps.workflows.encoding import decision_to_json, known_node, outcome_to_json, run_from_json
 from apps.workflows.hints import send_letter_hint
 from apps.workflows.selectors import definition_by_id, queue_config, step_input
 from apps.workflows.wake import wake
@@ -51,7 +51,7 @@ class DatabaseStepStore:
 
     def claim(self, step_id: uuid.UUID, attempt: int) -> ClaimedStep | None:
         rows = call_function(
-            "workflows_claim_in_session",
+            "workflows_claim",
             [step_id, attempt, self.worker, settings.LEASE_SECONDS],
             ["uuid", "int", "text", "float"],
         )
@@ -59,7 +59,7 @@ class DatabaseStepStore:
         if data is None:
             return None
         wake.events(data["workflow_id"])
-        definition = definition_by_id(data["definition_id"])
+        definition, state = run_from_json(definition_by_id(data["definition_id"]), data["state"])
         spec = definition.step(data["node"])
         tenant_id = uuid.UUID(data["tenant_id"])
         api_key_id = uuid.UUID(data["api_key_id"]) if data["api_key_id"] else None
@@ -67,7 +67,6 @@ class DatabaseStepStore:
             **_step_fields(data),
             workflow_id=uuid.UUID(data["workflow_id"]),
             tenant_id=tenant_id,
-            session_id=uuid.UUID(data["session_id"]) if data["session_id"] else None,
             api_key_id=api_key_id,
             max_tier=max_model_tier(tenant_id),
             restraint=restraint_of(tenant_id, api_key_id, definition.type),
@@ -75,7 +74,7 @@ class DatabaseStepStore:
             definition_id=data["definition_id"],
             cache_control=CacheControl(data["cache_control"]),
             revision=data["revision"],
-            state=state_from_json(definition, data["state"]),
+            state=state,
             input=spec.input_of(data["input"]),
             needs=data["needs"],
         )
@@ -96,8 +95,11 @@ class DatabaseStepStore:
         if reply["outcome"] == "finished":
             accounts.used(step, journal.tokens)
         if reply["outcome"] == "conflict":
-            state = state_from_json(step.definition, reply["state"])
-            return FinishReply("conflict", state=state, revision=reply["state"]["revision"])
+            stored = definition_by_id(reply["state"]["definition_id"])
+            definition, state = run_from_json(stored, reply["state"])
+            return FinishReply(
+                "conflict", state=state, revision=reply["state"]["revision"], definition=definition
+            )
         if reply["outcome"] != "finished" or reply["next"] is None:
             return FinishReply(reply["outcome"], ended=reply.get("ended", False))
         next_step = _following(step, outcome, decision, reply)
@@ -207,14 +209,18 @@ def _following(
 ) -> ClaimedStep:
     """The step that was claimed with the finish of `step`, of the same run."""
     data = reply["next"]
+    definition = step.definition
+    if decision.added is not None:
+        definition = definition.extended((decision.added,))
     needs = dict(data["needs"])
-    known = known_node(step.definition, decision)
-    if known in step.definition.step(data["node"]).needs:
+    known = known_node(definition, decision)
+    if known in definition.step(data["node"]).needs:
         # In hand already: only as JSON, which is what any other worker would have got.
         needs[known] = from_jsonb(to_jsonb(outcome.output))
     return replace(
         step,
-        input=_input_of_following(step, step.definition.step(data["node"])),
+        definition=definition,
+        input=_input_of_following(step, definition.step(data["node"])),
         **_step_fields(data),
         restraint=restraint_of(step.tenant_id, step.api_key_id, step.definition.type),
         revision=reply["revision"],
@@ -225,7 +231,7 @@ def _following(
 
 def _input_of_following(step: ClaimedStep, spec: StepSpec) -> Mapping[str, Any]:
     """What the step after `step` gets of the input: of what is in hand, unless `step` was not given so much."""
-    given = step.definition.step(step.node).input_fields
+    given = step.spec.input_fields
     if given is None or (spec.input_fields is not None and set(spec.input_fields) <= set(given)):
         return spec.input_of(step.input)
     return spec.input_of(step_input(step.workflow_id, spec.key))
@@ -250,4 +256,8 @@ def _step_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "policy": queue_config(data["queue"]).retry_policy(data["max_attempts"] - data["attempts_before"]),
         "item": data["item"],
         "journal": tuple(data["journal"]),
+        "session_id": uuid.UUID(data["session_id"]) if data["session_id"] else None,
+        "previous": data["previous"],
+        "signal": data["signal"],
+        "waited_seconds": data["waited_seconds_ago"],
     }

@@ -24,7 +24,6 @@ SESSION_ID_RULE = (
     "letter or digit."
 )
 DEFAULT_QUEUE = "standard"
-MAX_DEADLINE_SECONDS = 7 * 86_400
 
 
 class InvalidSubmission(ValueError):
@@ -59,7 +58,7 @@ def submission_make(
         definition=stored,
         input=workflow_input,
         queue=queue,
-        deadline_seconds=deadline_seconds or DEFAULT_DEADLINE_SECONDS[queue],
+        deadline_seconds=deadline_seconds or definition.deadline_seconds or DEFAULT_DEADLINE_SECONDS[queue],
         max_cost_usd_micros=max_cost_usd_micros,
         metadata=metadata,
         cache_control=cache_control,

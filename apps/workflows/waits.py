@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Max
-
 from agentplatform.workflows.queueing import QueueWait, why_ready_waits
 from agentplatform.workflows.statuses import WaitingFor
 from apps.workflows.models import Step, StepAttempt, Workflow
@@ -26,6 +24,7 @@ _MESSAGES = {
     WaitingFor.BUDGET: "It waits for budget.",
     WaitingFor.APPROVAL: "It waits for somebody's approval.",
     WaitingFor.SIGNAL: "It waits for a signal.",
+    WaitingFor.WORKFLOW: "It waits for the end of the workflow that it runs.",
     WaitingFor.RESUME: "Its workflow is paused; resume it.",
     WaitingFor.PROVIDER_BATCH: "It waits for a batch at the provider.",
 }
@@ -65,14 +64,15 @@ def _waits_outside(steps: Sequence[Step]) -> dict[uuid.UUID, StepWait]:
     """Steps that wait for something outside do so since the attempt before ended."""
     if not steps:
         return {}
-    attempts = StepAttempt.objects.filter(step__in=[step.pk for step in steps]).order_by()
-    ended = dict(attempts.values_list("step").annotate(Max("finished_at")))
-    return {
-        step.pk: StepWait(
-            step.waiting_for or WaitingFor.TIMER,
-            _MESSAGES[WaitingFor(step.waiting_for or WaitingFor.TIMER)],
-            ended.get(step.pk, step.ready_at),
-            step.run_at,
-        )
-        for step in steps
-    }
+    attempts = StepAttempt.objects.filter(step__in=[step.pk for step in steps])
+    latest = attempts.order_by("step_id", "-attempt").distinct("step_id")
+    ended = {told[0]: told[1:] for told in latest.values_list("step_id", "finished_at", "outcome")}
+    return {step.pk: _wait_outside(step, *ended.get(step.pk, (step.ready_at, ""))) for step in steps}
+
+
+def _wait_outside(step: Step, since: datetime | None, outcome: str) -> StepWait:
+    waiting_for = WaitingFor(step.waiting_for or WaitingFor.TIMER)
+    reason = _MESSAGES[waiting_for]
+    if waiting_for is WaitingFor.TIMER and outcome == "waited":
+        reason = "It waits for the time that it has set itself."
+    return StepWait(waiting_for, reason, since, step.run_at)

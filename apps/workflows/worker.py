@@ -30,6 +30,7 @@ from apps.workflows.accounting import accounts
 from apps.workflows.batching import DatabaseBatchLane
 from apps.workflows.heartbeat import WorkerHeartbeat, WorkerIdentity
 from apps.workflows.reports import StepReports
+from apps.workflows.step_runs import DatabaseStepRuns
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from apps.workflows.tool_calls import DatabaseToolCallStore
 
@@ -54,6 +55,7 @@ def executor() -> Executor:
         reports=StepReports(_event_dispatcher),
         limits=ContinuationLimits(settings.CONTINUATION_MAX_STEPS, settings.CONTINUATION_MAX_SECONDS),
         context_cache=context_cache(),
+        runs=DatabaseStepRuns(),
         tools=Tools(DatabaseTools(), tool_breaker(), DatabaseToolCallStore()),
     )
 

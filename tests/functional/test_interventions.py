@@ -101,9 +101,9 @@ def test_a_cancelled_call_stops_within_two_seconds_and_is_paid_for(product: Prod
 
 def test_a_deadline_breaks_off_the_call_and_leaves_what_there_is(product: Product) -> None:
     """Partial, with the first step's output, a note for the second, and the call paid for at the tokens seen."""
-    workflow_id = product.submit("noop_then_ask", {"calls": 9}, priority="interactive", deadline_seconds=10)
+    workflow_id = product.submit("noop_then_ask", {"calls": 9}, priority="interactive", deadline_seconds=16)
     until_it_speaks(product, workflow_id)
-    workflow = product.finished(workflow_id, seconds=10)
+    workflow = product.finished(workflow_id, seconds=20)
     assert (workflow["status"], workflow["error"]["code"]) == ("partial", "deadline_exceeded")
     assert workflow["result"] == {"first": {"done": True}}
     (note,) = workflow["degradations"]

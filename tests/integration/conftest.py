@@ -14,7 +14,9 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from agentplatform.execution.executor import ClaimedStep, FinishReply, Outcome, decide_outcome, identity_of
+from agentplatform.execution.attempts import ClaimedStep, FinishReply, Outcome
+from agentplatform.execution.executor import identity_of
+from agentplatform.execution.outcomes import decide_outcome
 from agentplatform.llm.journal import StepJournal
 from apps.circuits import PREFIX as CIRCUITS
 from apps.database import call_function

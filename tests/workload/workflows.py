@@ -3,6 +3,9 @@
 from agentplatform.agents.registry import registry
 from agentplatform.llm.tiers import Tier
 from agentplatform.workflows.definition import Definition, StepSpec
+from tests.workload import shapes
+
+__all__ = ["shapes"]
 
 ANY_OBJECT = {"type": "object"}
 

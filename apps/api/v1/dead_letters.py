@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from agentplatform.execution.dead_letters import FINGERPRINT_CHARACTERS, Reason
+from agentplatform.workflows.definition import MAX_DEADLINE_SECONDS
 from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
 from apps.api.openapi import problem
@@ -48,7 +49,7 @@ from apps.workflows.dead_letters import (
 )
 from apps.workflows.letters import DeadLetter
 from apps.workflows.operations import Actor
-from apps.workflows.submissions import MAX_DEADLINE_SECONDS, InvalidSubmission
+from apps.workflows.submissions import InvalidSubmission
 
 _TEXT_FILTERS = {
     "fingerprint": "fingerprint",

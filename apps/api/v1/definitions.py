@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.api.pagination import page_of
+from apps.workflows.models import WorkflowDefinition
 from apps.workflows.selectors import current_definitions
 
 
@@ -23,6 +24,13 @@ class DefinitionSerializer(serializers.Serializer):
     input_schema = serializers.JSONField(source="content.input_schema")
     steps = serializers.JSONField(source="content.steps")
     examples = serializers.JSONField(source="content.examples")
+    session = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ChoiceField(["none", "optional", "required"]))
+    def get_session(self, definition: WorkflowDefinition) -> str:
+        """Whether a submission may, or must, name a session."""
+        use = definition.content.get("session")
+        return "none" if use is None else "required" if use["is_required"] else "optional"
 
 
 class DefinitionsView(APIView):

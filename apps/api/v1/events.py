@@ -87,7 +87,13 @@ def _authorize(request: HttpRequest, workflow_id: uuid.UUID) -> Workflow:
         raise Problem(401, "no_api_key", "Send an API key: Authorization: Bearer <key>.")
     if principal.tenant is None:
         raise Problem(403, "tenant_key_needed", "This is an operator's key; use a key of the tenant.")
-    workflow = workflows_of(principal.tenant).only("cache", "definition").filter(pk=workflow_id).first()
+    workflow = (
+        workflows_of(principal.tenant)
+        .select_related(None)
+        .only("cache", "definition")
+        .filter(pk=workflow_id)
+        .first()
+    )
     if workflow is None:
         raise Problem(404, "not_found", "There is no such workflow, or it is another tenant's.")
     return workflow

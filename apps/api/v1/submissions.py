@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from agentplatform.workflows.definition import MAX_DEADLINE_SECONDS
 from agentplatform.workflows.statuses import WorkflowStatus
 from apps.api.serializers import (
     ObjectField,
@@ -16,7 +17,7 @@ from apps.api.serializers import (
     UsdField,
 )
 from apps.knowledge.session_models import MAX_SESSION_ID_CHARACTERS
-from apps.workflows.submissions import DEFAULT_QUEUE, MAX_DEADLINE_SECONDS
+from apps.workflows.submissions import DEFAULT_QUEUE
 
 MAX_METADATA_BYTES = 16_384
 

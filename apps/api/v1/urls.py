@@ -22,6 +22,7 @@ from apps.api.v1.operations import WorkflowOperationView
 from apps.api.v1.profiles import ProfilesView
 from apps.api.v1.queues import QueuesView
 from apps.api.v1.routing import RoutingView
+from apps.api.v1.sessions import SessionExportView, SessionsView, SessionTurnsView, SessionView
 from apps.api.v1.usage import ProjectionsView, TaskCostsView, UsageView
 from apps.api.v1.webhooks import (
     NoticesView,
@@ -46,6 +47,10 @@ urlpatterns = [
     path("definitions/<slug:definition_type>/", DefinitionView.as_view(), name="definition"),
     path("documents/", DocumentsView.as_view(), name="documents"),
     path("documents/<uuid:document_id>/", DocumentView.as_view(), name="document"),
+    path("sessions/", SessionsView.as_view(), name="sessions"),
+    path("sessions/<str:session_id>/", SessionView.as_view(), name="session"),
+    path("sessions/<str:session_id>/turns/", SessionTurnsView.as_view(), name="session-turns"),
+    path("sessions/<str:session_id>/export/", SessionExportView.as_view(), name="session-export"),
     path("budget/", BudgetView.as_view(), name="budget"),
     path("usage/", UsageView.as_view(), name="usage"),
     path("usage/projection/", ProjectionsView.as_view(), name="usage-projection"),

@@ -33,6 +33,7 @@ from apps.api.v1.submissions import AcceptedSerializer, PlanSerializer, Submissi
 from apps.api.v1.workflow_serializers import WorkflowSerializer, WorkflowSummarySerializer
 from apps.api.waiting import WaitingResponse, WaitingView
 from apps.database import OUTAGE_ERRORS, drop_broken_connections, read_within
+from apps.knowledge.session_selectors import session_of
 from apps.tenants.models import Tenant
 from apps.workflows.models import Workflow
 from apps.workflows.selectors import workflows_of
@@ -134,6 +135,7 @@ class WorkflowsView(WaitingView):
         parameters=[
             OpenApiParameter("status", enum=[status.value for status in WorkflowStatus]),
             OpenApiParameter("type", OpenApiTypes.STR),
+            OpenApiParameter("session_id", OpenApiTypes.STR, description="Those of one conversation."),
             *PAGE_PARAMETERS,
         ],
     )
@@ -148,6 +150,11 @@ class WorkflowsView(WaitingView):
         type_ = text_parameter(request, "type")
         if type_:
             workflows = workflows.filter(definition__type=type_)
+        session_id = text_parameter(request, "session_id")
+        if session_id:
+            workflows = workflows.filter(
+                session=session_of(tenant_of(request), session_id) or uuid.UUID(int=0)
+            )
         pages = KeysetPagination()
         page = pages.paginate_queryset(workflows, request)
         return pages.get_paginated_response(WorkflowSummarySerializer(page, many=True).data)

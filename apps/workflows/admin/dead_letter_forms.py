@@ -14,8 +14,8 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
+from agentplatform.workflows.definition import MAX_DEADLINE_SECONDS
 from apps.workflows.dead_letters import RequeueOptions
-from apps.workflows.submissions import MAX_DEADLINE_SECONDS
 
 
 class IndentedJSONField(forms.JSONField):

@@ -39,6 +39,7 @@ STEP_STATUSES = {
     "waiting": "warning",
     "succeeded": "success",
     "skipped": "warning",
+    "omitted": "",
     "dead": "danger",
     "cancelled": "",
 }

@@ -12,7 +12,8 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from agentplatform.execution.executor import ClaimedStep, Outcome, identity_of
+from agentplatform.execution.attempts import ClaimedStep, Outcome
+from agentplatform.execution.executor import identity_of
 from agentplatform.execution.retry import Failure
 from agentplatform.llm.journal import Settlement, StartedCall
 from agentplatform.llm.messages import Usage

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 
-from agentplatform.execution.executor import Outcome
+from agentplatform.execution.attempts import Outcome
 from agentplatform.execution.retry import Failure
 from apps.workflows.dead_letters import dead_letters_file
 from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction

@@ -16,6 +16,7 @@ from django_celery_results.models import TaskResult
 
 from agentplatform.identifiers import uuid7
 from apps.budgets.models import LedgerEntry
+from apps.database import call_function
 from apps.gateway.admin.forms import PRICES
 from apps.gateway.models import (
     CacheCheck,
@@ -30,7 +31,7 @@ from apps.gateway.models import (
 )
 from apps.insights.models import HourlyRunProfile
 from apps.insights.profiling import full_hour, hour_profile
-from apps.knowledge.models import Document
+from apps.knowledge.models import Document, Session
 from apps.knowledge.services import document_create
 from apps.notifications.endpoints import endpoint_create
 from apps.notifications.models import Delivery, Endpoint, Notice, Recipient
@@ -59,6 +60,7 @@ SHOWN = (
     CacheScope,
     CacheCheck,
     Document,
+    Session,
     Workflow,
     Step,
     Feedback,
@@ -80,6 +82,7 @@ READ_ONLY = (
     CacheEntry,
     CacheCheck,
     Document,
+    Session,
     Workflow,
     Step,
     Feedback,
@@ -98,6 +101,8 @@ def everything(tenant: Tenant, failed: Workflow) -> None:
     api_key = api_key_issue(name=HOSTILE, tenant=tenant).api_key
     feedback_give(failed, api_key=api_key, rating=Feedback.Rating.DOWN, comment=f"{HOSTILE} " * 20)
     document_create(tenant=tenant, title=HOSTILE, content=f"# {HOSTILE}\n\n" + "long " * 500)
+    arguments = [tenant.pk, HOSTILE, uuid7(), uuid7(), HOSTILE]
+    call_function("knowledge_say", arguments, ["uuid", "text", "uuid", "uuid", "text"])
     ProviderRate.objects.create(provider_id="anthropic", family=HOSTILE, requests_per_minute=1)
     ModelPrice.objects.create(model=HOSTILE, **dict.fromkeys(PRICES, 1))
     CircuitTrip.objects.create(circuit=HOSTILE, reason=HOSTILE, open_until="2026-01-01T00:00:00Z")
@@ -185,6 +190,7 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
     """A list that grows by itself: a model is either shown here, or known not to be."""
     internal = {
         "Chunk",
+        "Turn",
         "Embedding",
         "Allowance",
         "BatchRequest",
@@ -205,6 +211,7 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "ProviderRate",
         "QueuePace",
         "QueuePool",
+        "Signal",
         "Slice",
         "StepAttempt",
         "TierProvider",

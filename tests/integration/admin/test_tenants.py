@@ -159,6 +159,7 @@ def test_a_tier_is_changed_within_sense(operator: Person) -> None:
         "requests_per_minute": "60",
         "steps_per_minute": "60",
         "tokens_per_minute": "30000",
+        "session_retention_days": "30",
     }
     for bad in (
         {"weight": "0"},
@@ -171,6 +172,8 @@ def test_a_tier_is_changed_within_sense(operator: Person) -> None:
         {"steps_per_minute": "-1"},
         {"tokens_per_minute": ""},
         {"tokens_per_minute": "99999999999"},
+        {"session_retention_days": "0"},
+        {"session_retention_days": "4000"},
     ):
         assert operator.post(change_url(tier), **{**good, **bad}).status_code == 200, bad
     tier.refresh_from_db()
@@ -204,7 +207,13 @@ def test_a_tenant_has_limits_of_its_own(operator: Person, tenant: Tenant) -> Non
 def test_a_new_tier_has_its_pool_in_every_queue(operator: Person) -> None:
     """So that its share of each can be set."""
     fields = {name: str(value) for name, value in TIERS["standard"].items()}
-    response = operator.post(reverse("admin:tenants_tenanttier_add"), name="gold", pool="shared", **fields)
+    response = operator.post(
+        reverse("admin:tenants_tenanttier_add"),
+        name="gold",
+        pool="shared",
+        session_retention_days="30",
+        **fields,
+    )
     assert response.status_code == 302
     queues = QueuePool.objects.filter(tier="gold").values_list("queue_id", flat=True)
     assert set(queues) == {"interactive", "standard", "batch"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from agentplatform.execution.executor import Outcome
+from agentplatform.execution.attempts import Outcome
 from agentplatform.execution.retry import Failure
 from apps.tenants.models import Tenant
 from apps.tenants.services import api_key_issue, tenant_create

@@ -92,7 +92,7 @@ def test_a_ready_step_says_why_it_waits_and_since_when(api: Api, tenant: Tenant)
 
 def test_a_step_that_is_tried_again_says_since_and_until_when_it_waits(api: Api) -> None:
     """Since its last attempt ended, until its delay is over."""
-    from agentplatform.execution.executor import Outcome
+    from agentplatform.execution.attempts import Outcome
     from agentplatform.execution.retry import Failure
 
     workflow_id = api.submit()

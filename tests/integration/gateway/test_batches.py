@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
-from agentplatform.execution.executor import ClaimedStep
+from agentplatform.execution.attempts import ClaimedStep
 from agentplatform.llm.messages import ModelResponse
 from agentplatform.llm.tiers import Tier
-from agentplatform.workflows.coordinator import CancelRequested, PauseRequested, ResumeRequested
+from agentplatform.workflows.decisions import CancelRequested, PauseRequested, ResumeRequested
 from apps.gateway import batches, selectors
 from apps.gateway.batches import batch_request_cancel, batch_take
 from apps.gateway.models import BatchRequest, Call, Provider, ProviderBatch

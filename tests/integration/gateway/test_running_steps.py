@@ -11,7 +11,8 @@ from django.db import connection
 from django.db.models import Sum
 
 from agentplatform.agents.registry import registry
-from agentplatform.execution.executor import ClaimedStep, ContinuationLimits, Executor, Outcome
+from agentplatform.execution.attempts import ClaimedStep, Outcome
+from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
 from agentplatform.simulator.settings import SimulatorSettings
 from apps.budgets.models import LedgerEntry

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F
 
 from agentplatform.agents.agent import Degradation
-from agentplatform.execution.executor import Outcome
+from agentplatform.execution.attempts import Outcome
 from agentplatform.execution.retry import Failure
 from apps.notifications.deliveries import deliveries_work
 from apps.notifications.endpoints import IssuedSecret, endpoint_create

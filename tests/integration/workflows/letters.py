@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agentplatform.execution.executor import Outcome
+from agentplatform.execution.attempts import Outcome
 from agentplatform.execution.retry import Failure
 from apps.workflows.dead_letters import RequeueOptions, RequeueReport, dead_letters_requeue
 from apps.workflows.letters import DeadLetter

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from django.db.models.functions import Now
 
-from agentplatform.execution.executor import Outcome, Wait
+from agentplatform.execution.attempts import Outcome, Wait
 from agentplatform.execution.retry import Failure
 from agentplatform.workflows.statuses import WaitingFor
 from apps.workflows.dispatching import wake_due

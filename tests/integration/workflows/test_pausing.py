@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentplatform.execution.executor import ClaimedStep, Outcome
+from agentplatform.execution.attempts import ClaimedStep, Outcome
 from agentplatform.execution.retry import Failure
 from apps.workflows.dispatching import end_overdue_workflows, wake_due
 from apps.workflows.models import Event, Step, Workflow

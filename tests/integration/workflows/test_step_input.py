@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentplatform.execution.executor import ClaimedStep
+from agentplatform.execution.attempts import ClaimedStep
 from apps.database import call_function, from_jsonb
 from apps.workflows.models import Workflow
 from tests.integration.conftest import Hand

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from agentplatform.execution.executor import Outcome
+from agentplatform.execution.attempts import Outcome
 from agentplatform.execution.retry import Failure
 from apps.workflows.dispatching import end_overdue_workflows
 from apps.workflows.letters import DeadLetter

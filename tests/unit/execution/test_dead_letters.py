@@ -6,7 +6,7 @@ import pytest
 
 from agentplatform.agents.agent import StepError
 from agentplatform.execution.dead_letters import Reason, fingerprint_of, given_up_because
-from agentplatform.execution.failures import failure_of
+from agentplatform.execution.outcomes import failure_of
 from agentplatform.execution.retry import WORKER_LOST, Failure, RetryPolicy
 
 POLICY = RetryPolicy(max_attempts=3, max_lost_workers=2)

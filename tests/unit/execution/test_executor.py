@@ -10,20 +10,15 @@ from typing import Any
 import pytest
 
 from agentplatform.agents.agent import Degradation, StepContext, StepError
-from agentplatform.execution.executor import (
-    ClaimedStep,
-    ContinuationLimits,
-    Executor,
-    FinishReply,
-    Outcome,
-)
-from agentplatform.execution.failures import failure_of
+from agentplatform.execution.attempts import ClaimedStep, FinishReply, Outcome
+from agentplatform.execution.executor import ContinuationLimits, Executor
+from agentplatform.execution.outcomes import failure_of
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.errors import CallDeferred, ModelError
 from agentplatform.llm.journal import StepJournal
-from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import Decision, NodeState, WorkflowState
+from agentplatform.workflows import decisions
+from agentplatform.workflows.decisions import Decision, NodeState, WorkflowState
 from agentplatform.workflows.definition import Definition, StepSpec
 from agentplatform.workflows.statuses import StepStatus, WaitingFor, WorkflowStatus
 from tests.unit.llm.conftest import Calls, gateway_to
@@ -103,7 +98,7 @@ class Steps:
             return FinishReply("conflict", state=step.state, revision=step.revision + 1)
         self.finished.append((step, outcome, decision))
         self.asked_to_continue.append(may_continue)
-        state = coordinator.apply(step.state, decision)
+        state = decisions.apply(step.state, decision)
         if not may_continue or not decision.activate:
             return FinishReply("finished", ended=decision.ending is not None)
         node = decision.activate[0]
@@ -111,7 +106,7 @@ class Steps:
             step,
             step_id=uuid.UUID(int=step.step_id.int + 1),
             node=node,
-            state=coordinator.claimed(state, node, StepStatus.READY),
+            state=decisions.claimed(state, node, StepStatus.READY),
         )
         return FinishReply("finished", next_step=following)
 

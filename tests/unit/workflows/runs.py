@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agentplatform.execution.retry import Failure, RetryPolicy
-from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import (
-    Decision,
-    StepFailed,
-    StepSucceeded,
-    WorkflowState,
-)
+from agentplatform.workflows import coordinator, decisions
+from agentplatform.workflows.decisions import Decision, StepFailed, StepSucceeded, WorkflowState
 from agentplatform.workflows.definition import (
     Definition,
     StepSpec,
@@ -60,18 +55,18 @@ class Run:
     def __init__(self, definition: Definition, workflow_input: dict[str, Any] | None = None) -> None:
         self.definition = definition
         empty, self.last = coordinator.plan(definition, workflow_input or {})
-        self.state: WorkflowState = coordinator.apply(empty, self.last)
+        self.state: WorkflowState = decisions.apply(empty, self.last)
 
     def counts(self, node: str) -> dict[StepStatus, int]:
         return dict(self.state.nodes[node].counts)
 
     def claim(self, *nodes: str) -> None:
         for node in nodes:
-            self.state = coordinator.claimed(self.state, node, READY)
+            self.state = decisions.claimed(self.state, node, READY)
 
-    def decide(self, event: coordinator.Event) -> Decision:
+    def decide(self, event: decisions.Event) -> Decision:
         self.last = coordinator.decide(self.definition, self.state, event)
-        self.state = coordinator.apply(self.state, self.last)
+        self.state = decisions.apply(self.state, self.last)
         return self.last
 
     def succeed(self, node: str, output: Any = None) -> Decision:

@@ -8,10 +8,7 @@ import pytest
 
 from agentplatform.execution.retry import Failure
 from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import (
-    Ending,
-    Expansion,
-)
+from agentplatform.workflows.decisions import Ending, Expansion
 from agentplatform.workflows.definition import (
     MAX_FAN_OUT,
     DefinitionError,

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agentplatform.execution.retry import RetryPolicy
-from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import (
+from agentplatform.workflows import decisions
+from agentplatform.workflows.decisions import (
     CancelRequested,
     DeadlinePassed,
     Decision,
@@ -176,7 +176,7 @@ class TestPause:
 
 
 @pytest.mark.parametrize("how", [CancelRequested(), DeadlinePassed()])
-def test_nothing_happens_after_the_end(how: coordinator.Event) -> None:
+def test_nothing_happens_after_the_end(how: decisions.Event) -> None:
     """Neither news of a step nor another end."""
     run = Run(DIAMOND)
     run.claim("a")
@@ -190,7 +190,7 @@ def test_nothing_happens_after_the_end(how: coordinator.Event) -> None:
 @pytest.mark.parametrize(
     "event", [StepSucceeded("a", {}), StepFailed("a", PASSING, 1, RetryPolicy(3), 1.0, 0.5)]
 )
-def test_news_of_a_step_that_does_not_run_are_illegal(event: coordinator.Event) -> None:
+def test_news_of_a_step_that_does_not_run_are_illegal(event: decisions.Event) -> None:
     """It has not been claimed, or has ended."""
     run = Run(DIAMOND)
     with pytest.raises(IllegalEvent):

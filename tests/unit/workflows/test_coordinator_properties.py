@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agentplatform.execution.retry import Failure, RetryPolicy
-from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import (
+from agentplatform.workflows import coordinator, decisions
+from agentplatform.workflows.decisions import (
     CancelRequested,
     DeadlinePassed,
     Decision,
@@ -85,7 +85,7 @@ class Run(RuleBasedStateMachine):
     def store(self, decision: Decision, step: tuple[str, int] | None = None) -> None:
         """Moves the steps as `workflows_apply` does; every move must be legal."""
         before = self.state.status
-        self.state = coordinator.apply(self.state, decision)
+        self.state = decisions.apply(self.state, decision)
         assert self.state.status in {before, *WORKFLOW_TRANSITIONS[before]}
         if step is not None and decision.step is not None:
             self.move(step, decision.step)
@@ -136,7 +136,7 @@ class Run(RuleBasedStateMachine):
         self.claim_step(key)
 
     def claim_step(self, key: tuple[str, int]) -> None:
-        self.state = coordinator.claimed(self.state, key[0], StepStatus.READY)
+        self.state = decisions.claimed(self.state, key[0], StepStatus.READY)
         self.move(key, StepStatus.RUNNING)
         self.attempts[key] = self.attempts.get(key, 0) + 1
 

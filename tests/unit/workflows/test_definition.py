@@ -68,7 +68,11 @@ ONE = StepSpec("one", "agent")
             {},
             "step 'two': for_each reads 'one.items', itself one output per element",
         ),
-        ((StepSpec("one", "agent", on_failure="explode"),), {}, "step 'one': on_failure is 'fail' or 'skip'"),
+        (
+            (StepSpec("one", "agent", on_failure="explode"),),
+            {},
+            "step 'one': on_failure is 'fail', 'skip' or 'retry'",
+        ),
         ((StepSpec("one", "agent", max_attempts=0),), {}, "step 'one': max_attempts must be at least 1"),
         ((ONE,), {"input_schema": {"type": "nonsense"}}, "input_schema is not a JSON Schema"),
     ],

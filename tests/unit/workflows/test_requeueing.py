@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentplatform.workflows import coordinator
-from agentplatform.workflows.coordinator import CancelRequested, IllegalEvent, NodeState
+from agentplatform.workflows import decisions
+from agentplatform.workflows.decisions import CancelRequested, IllegalEvent, NodeState
 from agentplatform.workflows.requeueing import Requeue, apply_requeue, decide_requeue
 from agentplatform.workflows.statuses import WorkflowStatus
 from tests.unit.workflows.runs import (
@@ -145,4 +145,4 @@ def test_while_a_run_goes_on_without_a_step_it_is_left_alone() -> None:
     assert patient.counts("a") == {SKIPPED: 1}
     assert requeued(patient, a=1) == Requeue(block=("b",), withdraw=(), activate=())
     assert patient.counts("a") == {READY: 1}
-    assert coordinator.apply(patient.state, coordinator.Decision()).status is WorkflowStatus.RUNNING
+    assert decisions.apply(patient.state, decisions.Decision()).status is WorkflowStatus.RUNNING

@@ -49,6 +49,7 @@ class Command(BaseCommand):
         parser.add_argument("--priority", default=DEFAULT_QUEUE, help="interactive, standard or batch.")
         parser.add_argument("--deadline-seconds", type=int, metavar="N", help="How long it may take in all.")
         parser.add_argument("--max-cost-usd", type=usd, metavar="USD", help="What it may cost in all.")
+        parser.add_argument("--session-id", metavar="ID", help="The conversation that it is a part of.")
         parser.add_argument("--follow", action="store_true", help="Wait for its end, and show how it goes.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -98,7 +99,9 @@ def validated(tenant: Tenant, options: dict[str, Any]) -> Submission:
     """The submission, checked as the API checks it. Raises CommandError with all that is wrong."""
     body = {"type": options["type"], "priority": options["priority"], "input": read_input(options["input"])}
     body |= {
-        name: options[name] for name in ("deadline_seconds", "max_cost_usd") if options[name] is not None
+        name: options[name]
+        for name in ("deadline_seconds", "max_cost_usd", "session_id")
+        if options[name] is not None
     }
     try:
         serializer = SubmissionSerializer(data=body)

@@ -38,14 +38,3 @@ CREATE OR REPLACE TRIGGER workflows_keep_answer AFTER UPDATE OF status ON workfl
     FOR EACH ROW WHEN (
         NEW.session_id IS NOT NULL AND OLD.finished_at IS NULL AND NEW.status IN ('succeeded', 'partial'))
     EXECUTE FUNCTION workflows_keep_answer();
-
--- Claims as workflows_claim does, and tells which session the step's run is in.
-CREATE OR REPLACE FUNCTION workflows_claim_in_session(
-    p_step uuid, p_attempt int, p_worker text, p_lease_seconds float)
-RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-    v_claim jsonb := workflows_claim(p_step, p_attempt, p_worker, p_lease_seconds);
-BEGIN
-    RETURN v_claim || jsonb_build_object(
-        'session_id', (SELECT session_id FROM workflows_workflow WHERE id = (v_claim ->> 'workflow_id')::uuid));
-END $$;

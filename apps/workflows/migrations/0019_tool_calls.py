@@ -8,8 +8,8 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workflows", "0016_ended_times"), ("tools", "0002_functions")]
+    dependencies = [("workflows", "0018_nested_runs"), ("tools", "0002_functions")]
 
     operations = [
-        migrations.RunSQL((SQL / "0017_tool_calls.sql").read_text(), migrations.RunSQL.noop),
+        migrations.RunSQL((SQL / "0019_tool_calls.sql").read_text(), migrations.RunSQL.noop),
     ]

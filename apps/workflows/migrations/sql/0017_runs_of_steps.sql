@@ -1,0 +1,132 @@
+-- Runs that steps start, replays, and what they may cost.
+
+-- Starts a run for a step of another, once: a repeated start returns the run that is there, unless an attempt of the
+-- step has failed of it. Null where its parent has ended or lies too deep. It shares its parent's tenant, key and queue, ends with it, and spends what its root may.
+CREATE FUNCTION workflows_spawn(p_workflow jsonb, p_decision jsonb, p_parent_step uuid) RETURNS uuid
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_parent workflows_workflow;
+    v_id uuid := (p_workflow ->> 'id')::uuid;
+    v_known record;
+BEGIN
+    -- One at a time for a step: a worker that has lost its lease may be at it as well.
+    PERFORM 1 FROM workflows_step WHERE id = p_parent_step FOR NO KEY UPDATE;
+    SELECT * INTO v_known FROM workflows_sub_run(p_parent_step);
+    IF v_known.workflow_id IS NOT NULL AND NOT v_known.reported THEN
+        RETURN v_known.workflow_id;
+    END IF;
+    SELECT w.* INTO v_parent FROM workflows_workflow w JOIN workflows_step s ON s.workflow_id = w.id
+    WHERE s.id = p_parent_step;
+    IF v_parent.finished_at IS NOT NULL OR v_parent.depth >= (p_workflow ->> 'max_depth')::int THEN
+        RETURN NULL;
+    END IF;
+    PERFORM workflows_submit(
+        p_workflow || jsonb_build_object('api_key_id', v_parent.api_key_id, 'cache_control', v_parent.cache_control),
+        p_decision, NULL, '', 0);
+    UPDATE workflows_workflow SET
+        parent_id = v_parent.id, parent_step_id = p_parent_step, root_id = coalesce(v_parent.root_id, v_parent.id),
+        depth = v_parent.depth + 1, deadline_at = least(deadline_at, v_parent.deadline_at)
+    WHERE id = v_id;
+    RETURN v_id;
+END $$;
+
+-- The run that a step has started last. `reported`: an attempt of the step has failed since that run ended.
+CREATE FUNCTION workflows_sub_run(p_parent_step uuid)
+RETURNS TABLE (workflow_id uuid, status text, result jsonb, error jsonb, reported boolean) LANGUAGE sql STABLE AS $$
+    SELECT w.id, w.status, w.result, w.error, w.finished_at IS NOT NULL AND EXISTS (
+        SELECT 1 FROM workflows_stepattempt a
+        WHERE a.step_id = p_parent_step AND a.outcome <> 'waited' AND a.finished_at > w.finished_at)
+    FROM workflows_workflow w WHERE w.parent_step_id = p_parent_step ORDER BY w.id DESC LIMIT 1
+$$;
+
+-- Steps whose run has ended go on; runs whose parent has ended are to be cancelled. Returns how many steps were made
+-- ready, and which runs are orphans.
+CREATE FUNCTION workflows_wake_parents(p_limit int, OUT woken int, OUT orphans uuid[]) LANGUAGE plpgsql AS $$
+DECLARE
+    v_lane record;
+BEGIN
+    woken := 0;
+    FOR v_lane IN
+        WITH due AS (
+            SELECT s.id FROM workflows_step s
+            WHERE s.status = 'waiting' AND s.waiting_for = 'workflow' AND NOT EXISTS (
+                SELECT 1 FROM workflows_workflow w WHERE w.parent_step_id = s.id AND w.finished_at IS NULL)
+            LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED),
+        ready AS (
+            UPDATE workflows_step s SET status = 'ready', waiting_for = NULL, run_at = NULL, ready_at = now()
+            FROM due WHERE s.id = due.id RETURNING s.queue_id, s.tenant_id)
+        SELECT queue_id, tenant_id, count(*) AS steps FROM ready GROUP BY 1, 2
+    LOOP
+        PERFORM workflows_mark_lane(v_lane.queue_id, v_lane.tenant_id);
+        woken := woken + v_lane.steps;
+    END LOOP;
+    SELECT coalesce(array_agg(found.id), '{}') INTO orphans FROM (
+        SELECT w.id FROM workflows_workflow w JOIN workflows_workflow p ON p.id = w.parent_id
+        WHERE w.parent_id IS NOT NULL AND w.finished_at IS NULL AND p.finished_at IS NOT NULL LIMIT p_limit) AS found;
+END $$;
+
+-- Starts a run that keeps the outputs that the nodes in `p_kept` of `p_source` have, and runs the others.
+CREATE FUNCTION workflows_replay(p_workflow jsonb, p_decision jsonb, p_source uuid, p_kept text[]) RETURNS uuid
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_id uuid := (p_workflow ->> 'id')::uuid;
+BEGIN
+    PERFORM workflows_submit(p_workflow, p_decision, NULL, '', 0);
+    INSERT INTO workflows_step (
+        id, workflow_id, tenant_id, queue_id, node, index, position, status, attempt, agent, tier, label, needs,
+        for_each, options, estimated_tokens, timeout_seconds, max_attempts, hints, finished_at, output)
+    SELECT workflows_uuid7(), v_id, s.tenant_id, p_workflow ->> 'queue', s.node, s.index, s.position, s.status, 0,
+           s.agent, s.tier, s.label, s.needs, s.for_each, s.options, s.estimated_tokens, s.timeout_seconds,
+           s.max_attempts, 0, s.finished_at, s.output
+    FROM workflows_step s WHERE s.workflow_id = p_source AND s.node = ANY (p_kept);
+    UPDATE workflows_workflow w SET
+        source_id = p_source, added_steps = coalesce(p_workflow -> 'added_steps', '[]'),
+        fan_out = w.fan_out || coalesce((
+            SELECT jsonb_object_agg(key, value) FROM jsonb_each(s.fan_out) WHERE key = ANY (p_kept)), '{}')
+    FROM workflows_workflow s WHERE w.id = v_id AND s.id = p_source;
+    RETURN v_id;
+END $$;
+
+-- Why a call may not be made within its workflow's own limit, or null: that of the run which was submitted, which holds
+-- for all that its steps start, too. Calls in flight count at their worst case.
+CREATE OR REPLACE FUNCTION workflows_cost_refusal(p_workflow uuid, p_call jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    v_worst bigint := (p_call ->> 'worst_case_usd_micros')::bigint;
+    v_root uuid;
+    v_left bigint;
+    v_room bigint;
+BEGIN
+    SELECT r.id, r.max_cost_usd_micros INTO v_root, v_left
+    FROM workflows_workflow w JOIN workflows_workflow r ON r.id = coalesce(w.root_id, w.id) WHERE w.id = p_workflow;
+    IF v_left IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM 1 FROM workflows_workflow WHERE id = v_root FOR NO KEY UPDATE;
+    v_left := v_left - (SELECT sum(cost_usd_micros) FROM workflows_workflow WHERE id = v_root OR root_id = v_root);
+    SELECT v_left - coalesce(sum(usd_micros), 0) INTO v_room FROM budgets_reservation
+    WHERE workflow_id IN (SELECT id FROM workflows_workflow WHERE id = v_root OR root_id = v_root)
+      AND call_id <> (p_call ->> 'call_id')::uuid;
+    IF v_worst <= v_room THEN
+        RETURN NULL;
+    END IF;
+    RETURN jsonb_build_object(
+        'code', 'max_cost_exceeded', 'room_usd_micros', v_room, 'in_flight', v_worst <= v_left);
+END $$;
+
+-- Settles earlier calls of the step, then reserves for the next one and writes it down: one round trip a call. Returns
+-- null, or why it must not be made. What was settled has been paid for and is flushed; a start is not, unless it was
+-- taken straight from a window.
+CREATE OR REPLACE FUNCTION workflows_reserve_call(p_workflow uuid, p_call jsonb, p_settlements jsonb) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- The run that was submitted before those that its steps have started, as where several are settled at once.
+    PERFORM 1 FROM workflows_workflow
+    WHERE id = (SELECT root_id FROM workflows_workflow WHERE id = p_workflow) AND max_cost_usd_micros IS NOT NULL
+    FOR NO KEY UPDATE;
+    IF p_settlements <> '[]' THEN
+        PERFORM workflows_settle(p_workflow, p_settlements);
+    ELSE
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+    RETURN coalesce(workflows_cost_refusal(p_workflow, p_call), gateway_reserve_call(p_call));
+END $$;

@@ -1,0 +1,87 @@
+"""Sessions in the admin: seen by all, read and forgotten by those who may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from apps.database import call_function
+from apps.knowledge.models import Session, Turn
+from apps.tenants.models import User
+from apps.workflows.letters import OperatorAction
+from apps.workflows.models import Workflow
+from tests.integration.admin.conftest import (
+    HOSTILE,
+    HOSTILE_ESCAPED,
+    Person,
+    change_url,
+    list_url,
+    logged,
+    operation_url,
+)
+
+SAID = f"My bicycle is red {HOSTILE}"
+
+
+@pytest.fixture
+def session(submit: Callable[..., Workflow]) -> Session:
+    """A session with a question, its answer and a summary."""
+    workflow = submit("converse", {"message": SAID}, session_id="customer-7")
+    call_function("knowledge_answer", [workflow.pk, f"Noted {HOSTILE}"], ["uuid", "text"])
+    Session.objects.update(summary=f"It is red {HOSTILE}", summary_until=2)
+    return Session.objects.get()
+
+
+def test_a_list_shows_no_word_of_what_was_said(operator: Person, session: Session) -> None:
+    """Not even to those who may read it."""
+    page = operator.page(list_url(Session))
+    assert "customer-7" in page
+    assert "bicycle" not in page
+    assert "It is red" not in page
+
+
+def test_what_was_said_is_shown_to_those_who_may_read_it(
+    operator: Person, reader: Person, session: Session
+) -> None:
+    """Escaped; others see that there is something."""
+    page = operator.page(change_url(session))
+    assert f"My bicycle is red {HOSTILE_ESCAPED}" in page
+    assert f"It is red {HOSTILE_ESCAPED}" in page
+    assert HOSTILE not in page
+    page = reader.page(change_url(session))
+    assert "customer-7" in page
+    assert "bicycle" not in page
+    assert "It is red" not in page
+    assert "shown to those who may read sessions" in page
+
+
+def test_a_session_is_forgotten_after_a_question_and_only_by_those_who_may(
+    operator: Person, reader: Person, session: Session
+) -> None:
+    """It is written down who did it, without the name of what is forgotten."""
+    forget = operation_url(session, "forget")
+    assert reader.get(forget).status_code == 403
+    assert operator.get(forget).status_code == 200
+    assert Turn.objects.count() == 2
+    assert operator.confirm(forget).status_code == 302
+    assert Turn.objects.count() == 0
+    assert "customer-7" not in operator.page(list_url(Session))
+    assert operator.get(change_url(session)).status_code in (302, 404)
+    assert logged(session) == ["Forgot the session and what was said in it"]
+    assert OperatorAction.objects.get().user == User.objects.get(username="operator")
+
+
+def test_several_sessions_are_forgotten_at_once(
+    operator: Person, session: Session, submit: Callable[..., Workflow]
+) -> None:
+    """Those that are chosen, and no other."""
+    submit("converse", {"message": "Stays."}, session_id="stays")
+    submit("converse", {"message": "Goes."}, session_id="goes")
+    chosen = Session.objects.filter(external_id__in=["customer-7", "goes"])
+    fields = {"action": "forget_selected", "_selected_action": [str(one.pk) for one in chosen]}
+    asked = operator.post(list_url(Session), **fields)
+    assert asked.status_code == 200
+    assert Turn.objects.count() == 4
+    operator.post(list_url(Session), **fields, confirmed="1")
+    assert [turn.text for turn in Turn.objects.all()] == ["Stays."]
