@@ -1,4 +1,4 @@
-"""What a client prefers: the headers Prefer (RFC 7240, `wait`) and Cache-Control (RFC 9111), as far as understood."""
+"""What a client asks for in headers: Prefer (RFC 7240, `wait`), Cache-Control (RFC 9111), Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import re
 from rest_framework.request import Request
 
 from agentplatform.llm.caching.policy import CacheControl
+from apps.api.errors import Problem
 
 MAX_WAIT_SECONDS = 60
 _MAX_CHARACTERS = 1_000
+_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _PREFERENCES = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*")+')
 _WAIT = re.compile(r'\s*wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE | re.DOTALL)
 _IS_WAIT = re.compile(r"\s*wait\s*(?:[=;]|$)", re.IGNORECASE)
@@ -45,3 +47,17 @@ def cache_control(request: Request) -> CacheControl:
     if "no-store" in directives:
         return CacheControl.NO_STORE
     return CacheControl.NO_CACHE if directives & {"no-cache", "max-age=0"} else CacheControl.UNSAID
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The client's own key for what it asks; None without one. Raises a 400 Problem."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.match(key):
+        raise Problem(
+            400,
+            "invalid_idempotency_key",
+            "An Idempotency-Key is 1 to 255 printable ASCII characters, no spaces.",
+        )
+    return key

@@ -102,6 +102,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "change_queuepool",
             "cancel_workflow",
             "pause_workflow",
+            "approve_step",
             "requeue_deadletter",
             "discard_deadletter",
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,14 @@ from apps.tenants.models import ApiKey
 from apps.workflows.encoding import decision_to_json
 from apps.workflows.models import Workflow
 from apps.workflows.selectors import definition_by_id, queue_config, run_state
-from apps.workflows.services import DEFAULT_DEADLINE_SECONDS
+from apps.workflows.services import (
+    DEFAULT_DEADLINE_SECONDS,
+    IDEMPOTENCY_HOURS,
+    KEY_REUSED,
+    IdempotencyConflict,
+    StartedWorkflow,
+    hash_of,
+)
 from apps.workflows.submissions import check_input
 from apps.workflows.wake import wake
 
@@ -34,11 +40,13 @@ def workflow_replay(
     from_step: str | None = None,
     workflow_input: Mapping[str, Any] | None = None,
     api_key: ApiKey | None = None,
-) -> uuid.UUID:
+    idempotency_key: str | None = None,
+) -> StartedWorkflow:
     """Starts a run of the same version of the definition that keeps the outputs of what comes before `from_step`.
 
     With `workflow_input` it is a fork: what runs, runs on that. What the steps before have cost is not paid again.
-    Raises UnknownStep, CannotReplay and InvalidSubmission.
+    With an idempotency key that was used within 24 hours the first run is returned. Raises UnknownStep,
+    CannotReplay, InvalidSubmission and IdempotencyConflict.
     """
     told = workflow.input if workflow_input is None else workflow_input
     if workflow_input is not None:
@@ -55,9 +63,8 @@ def workflow_replay(
         replay = plan_replay(definition, run.state, told, from_step)
     except IllegalEvent as error:
         raise CannotReplay(str(error)) from error
-    workflow_id = uuid7()
     document = {
-        "id": workflow_id,
+        "id": uuid7(),
         "tenant_id": workflow.tenant_id,
         "definition_id": workflow.definition_id,
         "api_key_id": api_key.pk if api_key is not None else None,
@@ -69,8 +76,20 @@ def workflow_replay(
         "cache_control": workflow.cache_control,
         "added_steps": added,
     }
-    planned = decision_to_json(definition, replay.decision, queue_config(workflow.queue_id))
-    arguments = [to_jsonb(document), to_jsonb(planned), workflow.pk, list(replay.kept)]
-    call_function("workflows_replay", arguments, ["jsonb", "jsonb", "uuid", "text[]"])
-    wake.dispatcher()
-    return workflow_id
+    asked = {"source": str(workflow.pk), "from_step": from_step, "input": workflow_input}
+    arguments = [
+        to_jsonb(document),
+        to_jsonb(decision_to_json(definition, replay.decision, queue_config(workflow.queue_id))),
+        workflow.pk,
+        list(replay.kept),
+        idempotency_key,
+        hash_of(asked) if idempotency_key is not None else "",
+        IDEMPOTENCY_HOURS,
+    ]
+    casts = ["jsonb", "jsonb", "uuid", "text[]", "text", "text", "int"]
+    ((started_id, is_new, is_same),) = call_function("workflows_replay", arguments, casts)
+    if not is_same:
+        raise IdempotencyConflict(KEY_REUSED)
+    if is_new:
+        wake.dispatcher()
+    return StartedWorkflow(started_id, is_new)

@@ -45,6 +45,7 @@ from apps.workflows.selectors import definition_by_id, queue_config, run_state
 from apps.workflows.wake import wake
 
 IDEMPOTENCY_HOURS = 24
+KEY_REUSED = "this Idempotency-Key was used for another submission within 24 hours; use a new key"
 DEFAULT_DEADLINE_SECONDS = {"interactive": 600, "standard": 3_600, "batch": 86_400}
 
 
@@ -62,6 +63,11 @@ class NotPaused(ValueError):
 
 class NotFinished(ValueError):
     """The run has not ended; there is no result yet."""
+
+
+def hash_of(asked: Mapping[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of what was asked for."""
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class Submission:
         }
         if self.session_id is not None:
             document["session_id"] = self.session_id
-        return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return hash_of(document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +154,7 @@ def workflow_start(
         arguments += [submission.session_id, uuid7(), said]
     ((workflow_id, is_new, is_same, is_answered),) = call_function(name, arguments, casts)
     if not is_same:
-        raise IdempotencyConflict(
-            "this Idempotency-Key was used for another submission within 24 hours; use a new key"
-        )
+        raise IdempotencyConflict(KEY_REUSED)
     if is_new and not is_answered:
         wake.dispatcher()
     return StartedWorkflow(workflow_id, is_new, is_answered)

@@ -43,9 +43,14 @@ class Api:
             return str(self._json("PUT", f"/api/v1/documents/{found[0]['id']}/", body)["id"])
         return str(self._json("POST", "/api/v1/documents/", body)["id"])
 
-    def submit(self, workflow_type: str, workflow_input: dict[str, Any]) -> dict[str, Any]:
+    def submit(
+        self, workflow_type: str, workflow_input: dict[str, Any], session_id: str | None = None
+    ) -> dict[str, Any]:
         """Submit a workflow; returns ``workflow_id``, ``status_url`` and ``events_url``."""
-        return self._json("POST", "/api/v1/workflows/", {"type": workflow_type, "input": workflow_input})
+        body = {"type": workflow_type, "input": workflow_input}
+        if session_id is not None:
+            body["session_id"] = session_id
+        return self._json("POST", "/api/v1/workflows/", body)
 
     def events(self, url: str, within_seconds: float) -> Iterator[str]:
         """The names of a workflow's status events as they happen, ending after ``done``.

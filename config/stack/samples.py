@@ -25,6 +25,7 @@ QUESTIONS = (
     "How do I run the tests?",
 )
 TOPIC = "What happens to a workflow when a worker, the broker or the provider fails"
+MESSAGE = "My train leaves Lisbon at 9:40, from platform 2. At what time does my train leave Lisbon?"
 SUMMARIZED = "docs/architecture.md"
 EXTRACTED_FROM = "docs/decisions/0003-continuation.md"
 DECISION_SCHEMA: dict[str, Any] = {
@@ -52,6 +53,7 @@ class Sample:
     title: str
     type: str
     input: dict[str, Any]
+    session_id: str | None = None
 
 
 def samples(document_ids: Mapping[str, str]) -> list[Sample]:
@@ -68,6 +70,7 @@ def samples(document_ids: Mapping[str, str]) -> list[Sample]:
             "extract_data",
             {"document_id": document_ids[EXTRACTED_FROM], "schema": DECISION_SCHEMA},
         ),
+        Sample(MESSAGE, "converse", {"message": MESSAGE}, session_id="samples"),
         Sample(f"Report: {TOPIC}", "research_report", {"topic": TOPIC}),
     ]
 
@@ -104,7 +107,7 @@ def submit_all(api: Api, shown: Board, workflows: Sequence[Sample]) -> list[Work
         except ApiError as error:
             ended[index] = error
 
-    submissions = [api.submit(sample.type, sample.input) for sample in workflows]
+    submissions = [api.submit(sample.type, sample.input, sample.session_id) for sample in workflows]
     threads = [threading.Thread(target=watch, args=pair, daemon=True) for pair in enumerate(submissions)]
     for thread in threads:
         thread.start()

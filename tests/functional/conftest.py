@@ -19,11 +19,16 @@ SOON = {
 HOOKS = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DELIVERY_RETRY_SECONDS": "0.2"}
 """Receivers of tests are on loopback, and what they refuse is sent again at once."""
 
+TALK = {"SESSION_CONTEXT_TOKENS": "800"}
+"""A conversation has grown large after a few turns."""
+
 
 @pytest.fixture(scope="session")
 def _product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     processes = (*PROCESSES, "beat")
-    with running_product(tmp_path_factory.mktemp("functional"), processes, **SOON, **HOOKS) as product:
+    with running_product(
+        tmp_path_factory.mktemp("functional"), processes, **SOON, **HOOKS, **TALK
+    ) as product:
         yield product
 
 

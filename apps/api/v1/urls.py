@@ -17,12 +17,15 @@ from apps.api.v1.definitions import DefinitionsView, DefinitionView
 from apps.api.v1.documents import DocumentsView, DocumentView
 from apps.api.v1.events import workflow_events
 from apps.api.v1.feedback import WorkflowFeedbackView
+from apps.api.v1.graphs import WorkflowGraphView
 from apps.api.v1.knowledge import KnowledgeSearchView, KnowledgeView
 from apps.api.v1.operations import WorkflowOperationView
 from apps.api.v1.profiles import ProfilesView
 from apps.api.v1.queues import QueuesView
+from apps.api.v1.replays import WorkflowForkView, WorkflowReplayView
 from apps.api.v1.routing import RoutingView
 from apps.api.v1.sessions import SessionExportView, SessionsView, SessionTurnsView, SessionView
+from apps.api.v1.signals import StepApproveView, StepRejectView, WorkflowSignalView
 from apps.api.v1.usage import ProjectionsView, TaskCostsView, UsageView
 from apps.api.v1.webhooks import (
     NoticesView,
@@ -42,6 +45,24 @@ urlpatterns = [
     path("workflows/<uuid:workflow_id>/cancel/", WorkflowCancelView.as_view(), name="workflow-cancel"),
     path("workflows/<uuid:workflow_id>/pause/", WorkflowPauseView.as_view(), name="workflow-pause"),
     path("workflows/<uuid:workflow_id>/resume/", WorkflowResumeView.as_view(), name="workflow-resume"),
+    path("workflows/<uuid:workflow_id>/replay/", WorkflowReplayView.as_view(), name="workflow-replay"),
+    path("workflows/<uuid:workflow_id>/fork/", WorkflowForkView.as_view(), name="workflow-fork"),
+    path("workflows/<uuid:workflow_id>/graph/", WorkflowGraphView.as_view(), name="workflow-graph"),
+    path(
+        "workflows/<uuid:workflow_id>/signals/<str:name>/",
+        WorkflowSignalView.as_view(),
+        name="workflow-signal",
+    ),
+    path(
+        "workflows/<uuid:workflow_id>/steps/<str:key>/approve/",
+        StepApproveView.as_view(),
+        name="workflow-step-approve",
+    ),
+    path(
+        "workflows/<uuid:workflow_id>/steps/<str:key>/reject/",
+        StepRejectView.as_view(),
+        name="workflow-step-reject",
+    ),
     path("workflows/<uuid:workflow_id>/feedback/", WorkflowFeedbackView.as_view(), name="workflow-feedback"),
     path("definitions/", DefinitionsView.as_view(), name="definitions"),
     path("definitions/<slug:definition_type>/", DefinitionView.as_view(), name="definition"),

@@ -110,6 +110,12 @@ class WorkflowSerializer(WorkflowSummarySerializer):
     """A run, whole."""
 
     definition_version = serializers.IntegerField(source="definition.version")
+    parent_workflow_id = serializers.UUIDField(
+        source="parent_id", allow_null=True, help_text="The workflow whose step has started it."
+    )
+    source_workflow_id = serializers.UUIDField(
+        source="source_id", allow_null=True, help_text="The workflow that it replays or forks."
+    )
     deadline_at = serializers.DateTimeField()
     result = serializers.JSONField(allow_null=True)
     error = serializers.JSONField(allow_null=True)

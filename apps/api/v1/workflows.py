@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -28,7 +27,7 @@ from apps.api.errors import CONTENT_TYPE, FieldError, Problem, json_pointer
 from apps.api.last_known import last_known
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter
-from apps.api.preferences import MAX_WAIT_SECONDS, cache_control, wait_seconds
+from apps.api.preferences import MAX_WAIT_SECONDS, cache_control, idempotency_key, wait_seconds
 from apps.api.v1.submissions import AcceptedSerializer, PlanSerializer, SubmissionSerializer
 from apps.api.v1.workflow_serializers import WorkflowSerializer, WorkflowSummarySerializer
 from apps.api.waiting import WaitingResponse, WaitingView
@@ -48,8 +47,6 @@ from apps.workflows.submissions import InvalidSubmission, submission_make
 
 READ_SECONDS = 1.0
 """How long the database has for each read of a workflow."""
-
-_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 
 
 def tenant_of(request: Request) -> Tenant:
@@ -123,11 +120,11 @@ class WorkflowsView(WaitingView):
                 tenant=tenant_of(request),
                 submission=submission,
                 api_key=principal_of(request).api_key,
-                idempotency_key=_idempotency_key(request),
+                idempotency_key=idempotency_key(request),
             )
         except IdempotencyConflict as error:
             raise Problem(409, "idempotency_key_reused", str(error)) from error
-        return _patient(request, _accepted(request, started), started.id)
+        return _patient(request, accepted(request, started), started.id)
 
     @extend_schema(
         operation_id="workflows_list",
@@ -155,6 +152,11 @@ class WorkflowsView(WaitingView):
             workflows = workflows.filter(
                 session=session_of(tenant_of(request), session_id) or uuid.UUID(int=0)
             )
+        parent = text_parameter(request, "parent")
+        try:
+            workflows = workflows.filter(parent_id=uuid.UUID(parent) if parent else None)
+        except ValueError as error:
+            raise bad_parameter("parent", "must be the id of a workflow") from error
         pages = KeysetPagination()
         page = pages.paginate_queryset(workflows, request)
         return pages.get_paginated_response(WorkflowSummarySerializer(page, many=True).data)
@@ -214,19 +216,6 @@ def submission_of(
         ) from error
 
 
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not _IDEMPOTENCY_KEY.match(key):
-        raise Problem(
-            400,
-            "invalid_idempotency_key",
-            "An Idempotency-Key is 1 to 255 printable ASCII characters, no spaces.",
-        )
-    return key
-
-
 def _plan(submission: Submission) -> Any:
     steps = workflow_plan(submission)
     costs = [step.worst_case_cost_usd_micros for step in steps]
@@ -240,7 +229,8 @@ def _plan(submission: Submission) -> Any:
     ).data
 
 
-def _accepted(request: Request, started: StartedWorkflow) -> Response:
+def accepted(request: Request, started: StartedWorkflow) -> Response:
+    """The answer to what has started a run."""
     status_url = request.build_absolute_uri(reverse("workflow", args=[started.id]))
     body = {
         "workflow_id": started.id,

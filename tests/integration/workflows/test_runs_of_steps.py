@@ -121,7 +121,7 @@ class TestReplay:
     def test_the_outputs_before_are_kept(self, submit: Submit, worker: OneThread, tenant: Tenant) -> None:
         """Only what comes after runs again, in a run of its own."""
         before = worker.done(submit("outer", {"output": {"count": 3}}))
-        again = Workflow.objects.get(pk=workflow_replay(before, from_step="last"))
+        again = Workflow.objects.get(pk=workflow_replay(before, from_step="last").id)
         assert statuses(again) == {"first": "succeeded", "inner": "succeeded", "last": "ready"}
         worker.done(again)
         assert (again.status, again.result, again.source_id) == ("succeeded", before.result, before.pk)
@@ -132,7 +132,7 @@ class TestReplay:
     def test_a_fork_runs_on_another_input(self, submit: Submit, worker: OneThread) -> None:
         """From the step on; what is kept is as it was."""
         before = worker.done(submit("branches", {"output": {"way": "left"}}))
-        fork = workflow_replay(before, from_step="choose", workflow_input={"output": {"way": "right"}})
+        fork = workflow_replay(before, from_step="choose", workflow_input={"output": {"way": "right"}}).id
         forked = worker.done(Workflow.objects.get(pk=fork))
         assert forked.result["right"]["key"] == "right"
         assert forked.result["after_left"] is None
@@ -140,8 +140,8 @@ class TestReplay:
     def test_a_fan_out_is_kept_with_all_its_elements(self, submit: Submit, worker: OneThread) -> None:
         """Or made anew with them, over a list that is kept."""
         before = worker.done(submit("fan_out", {"count": 4}))
-        from_add = worker.done(Workflow.objects.get(pk=workflow_replay(before, from_step="add")))
-        from_double = worker.done(Workflow.objects.get(pk=workflow_replay(before, from_step="double")))
+        from_add = worker.done(Workflow.objects.get(pk=workflow_replay(before, from_step="add").id))
+        from_double = worker.done(Workflow.objects.get(pk=workflow_replay(before, from_step="double").id))
         assert from_add.result == from_double.result == before.result == {"sum": 12}
         assert [step.attempt for step in from_add.steps.filter(node="double")] == [0] * 4
         assert [step.attempt for step in from_double.steps.filter(node="double")] == [1] * 4
@@ -149,9 +149,9 @@ class TestReplay:
     def test_added_steps_are_kept_with_what_has_added_them(self, submit: Submit, worker: OneThread) -> None:
         """And are added anew where that runs again."""
         before = worker.done(submit("adding", {"add": 2}))
-        kept = worker.done(Workflow.objects.get(pk=workflow_replay(before, from_step="sum")))
+        kept = worker.done(Workflow.objects.get(pk=workflow_replay(before, from_step="sum").id))
         anew = worker.done(
-            Workflow.objects.get(pk=workflow_replay(before, from_step="plan", workflow_input={"add": 1}))
+            Workflow.objects.get(pk=workflow_replay(before, from_step="plan", workflow_input={"add": 1}).id)
         )
         assert kept.result == before.result
         assert sorted(anew.result) == ["added_0", "plan"]
@@ -159,13 +159,13 @@ class TestReplay:
     def test_the_whole_run_is_made_anew_without_a_step(self, submit: Submit, worker: OneThread) -> None:
         """Also while it still runs."""
         before = submit("fan_out", {"count": 2})
-        assert worker.done(Workflow.objects.get(pk=workflow_replay(before))).result == {"sum": 2}
+        assert worker.done(Workflow.objects.get(pk=workflow_replay(before).id)).result == {"sum": 2}
 
     def test_a_failed_run_goes_on_from_where_it_failed(self, submit: Submit, worker: OneThread) -> None:
         """What has not ended well is not kept."""
         before = worker.done(submit("fails_for_good"))
         assert before.status == "failed"
-        again = Workflow.objects.get(pk=workflow_replay(before, from_step="broken"))
+        again = Workflow.objects.get(pk=workflow_replay(before, from_step="broken").id)
         assert statuses(again) == {"first": "succeeded", "broken": "ready", "last": "blocked"}
         with pytest.raises(CannotReplay, match="needs the outputs of \\['broken'\\]"):
             workflow_replay(before, from_step="last")

@@ -65,26 +65,30 @@ BEGIN
         WHERE w.parent_id IS NOT NULL AND w.finished_at IS NULL AND p.finished_at IS NOT NULL LIMIT p_limit) AS found;
 END $$;
 
--- Starts a run that keeps the outputs that the nodes in `p_kept` of `p_source` have, and runs the others.
-CREATE FUNCTION workflows_replay(p_workflow jsonb, p_decision jsonb, p_source uuid, p_kept text[]) RETURNS uuid
-LANGUAGE plpgsql AS $$
+-- Starts a run that keeps the outputs that the nodes in `p_kept` of `p_source` have, and runs the others. Asked again
+-- with the same idempotency key, it is the first run.
+CREATE FUNCTION workflows_replay(
+    p_workflow jsonb, p_decision jsonb, p_source uuid, p_kept text[], p_key text, p_body_hash text, p_key_hours int)
+RETURNS TABLE (workflow_id uuid, is_new boolean, is_same boolean) LANGUAGE plpgsql AS $$
 DECLARE
-    v_id uuid := (p_workflow ->> 'id')::uuid;
+    v_run record;
 BEGIN
-    PERFORM workflows_submit(p_workflow, p_decision, NULL, '', 0);
-    INSERT INTO workflows_step (
-        id, workflow_id, tenant_id, queue_id, node, index, position, status, attempt, agent, tier, label, needs,
-        for_each, options, estimated_tokens, timeout_seconds, max_attempts, hints, finished_at, output)
-    SELECT workflows_uuid7(), v_id, s.tenant_id, p_workflow ->> 'queue', s.node, s.index, s.position, s.status, 0,
-           s.agent, s.tier, s.label, s.needs, s.for_each, s.options, s.estimated_tokens, s.timeout_seconds,
-           s.max_attempts, 0, s.finished_at, s.output
-    FROM workflows_step s WHERE s.workflow_id = p_source AND s.node = ANY (p_kept);
-    UPDATE workflows_workflow w SET
-        source_id = p_source, added_steps = coalesce(p_workflow -> 'added_steps', '[]'),
-        fan_out = w.fan_out || coalesce((
-            SELECT jsonb_object_agg(key, value) FROM jsonb_each(s.fan_out) WHERE key = ANY (p_kept)), '{}')
-    FROM workflows_workflow s WHERE w.id = v_id AND s.id = p_source;
-    RETURN v_id;
+    SELECT * INTO v_run FROM workflows_submit(p_workflow, p_decision, p_key, p_body_hash, p_key_hours);
+    IF v_run.is_new THEN
+        INSERT INTO workflows_step (
+            id, workflow_id, tenant_id, queue_id, node, index, position, status, attempt, agent, tier, label, needs,
+            for_each, options, estimated_tokens, timeout_seconds, max_attempts, hints, finished_at, output)
+        SELECT workflows_uuid7(), v_run.workflow_id, s.tenant_id, p_workflow ->> 'queue', s.node, s.index, s.position,
+               s.status, 0, s.agent, s.tier, s.label, s.needs, s.for_each, s.options, s.estimated_tokens,
+               s.timeout_seconds, s.max_attempts, 0, s.finished_at, s.output
+        FROM workflows_step s WHERE s.workflow_id = p_source AND s.node = ANY (p_kept);
+        UPDATE workflows_workflow w SET
+            source_id = p_source, added_steps = coalesce(p_workflow -> 'added_steps', '[]'),
+            fan_out = w.fan_out || coalesce((
+                SELECT jsonb_object_agg(key, value) FROM jsonb_each(s.fan_out) WHERE key = ANY (p_kept)), '{}')
+        FROM workflows_workflow s WHERE w.id = v_run.workflow_id AND s.id = p_source;
+    END IF;
+    RETURN QUERY SELECT v_run.workflow_id, v_run.is_new, v_run.is_same;
 END $$;
 
 -- Why a call may not be made within its workflow's own limit, or null: that of the run which was submitted, which holds
