@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dj_database_url
 
-from agentplatform.notifications.addresses import AddressRules
+from agentplatform.outbound.addresses import AddressRules
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from config.connections import AnsweringConnection
 
@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "apps.budgets",
     "apps.gateway",
     "apps.knowledge",
+    "apps.tools",
     "apps.workflows",
     "apps.insights",
     "apps.api",
