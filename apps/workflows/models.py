@@ -238,6 +238,7 @@ class Step(models.Model):
 
     class Meta:
         ordering = ["workflow_id", "position", "index"]
+        permissions = [("approve_step", "Can approve and reject steps")]
         constraints = [
             models.UniqueConstraint(
                 fields=["workflow", "node", "index"], name="workflows_step_key", nulls_distinct=False

@@ -107,6 +107,13 @@ def workflows_of(tenant: Tenant) -> QuerySet[Workflow]:
     return runs.select_related("definition", "session").order_by("-id")
 
 
+def children_of(workflow: Workflow, limit: int) -> list[uuid.UUID]:
+    """The runs that its steps have started, the latest first."""
+    return list(
+        Workflow.objects.filter(parent_id=workflow.pk).order_by("-id").values_list("pk", flat=True)[:limit]
+    )
+
+
 def steps_of(workflow: Workflow) -> QuerySet[Step]:
     """The run's steps, in the order of its definition."""
     return workflow.steps.order_by("position", "index")

@@ -14,13 +14,14 @@ from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
 from apps.gateway.admin import calls_table
 from apps.gateway.models import Call
+from apps.workflows.admin.approvals import ApprovalsAdmin
 from apps.workflows.admin.filters import UnfinishedStepFilter
 from apps.workflows.admin.step_tables import SHOWN, STEP_STATUSES, attempts_table
 from apps.workflows.models import Step
 
 
 @admin.register(Step)
-class StepAdmin(ReadOnlyAdmin):
+class StepAdmin(ApprovalsAdmin, ReadOnlyAdmin):
     list_display = (
         "name",
         "run",

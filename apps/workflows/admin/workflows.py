@@ -9,10 +9,12 @@ from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from agentplatform.workflows.graph import graph_of, svg_of
 from apps.console.display import (
     NOTHING,
     between,
@@ -33,6 +35,9 @@ from apps.workflows.admin.filters import StatusFilter, TypeFilter
 from apps.workflows.admin.interventions import InterventionsAdmin
 from apps.workflows.admin.step_tables import tables_of
 from apps.workflows.models import Step, Workflow
+from apps.workflows.selectors import children_of, run_state
+
+RELATED_SHOWN = 50
 
 STATUSES = {
     "running": "info",
@@ -76,6 +81,7 @@ class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, ReadOnlyAdmin):
                     "tenant",
                     "state",
                     "queue",
+                    "related",
                     "cost",
                     "degradation_list",
                     "error_document",
@@ -83,6 +89,7 @@ class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, ReadOnlyAdmin):
                 )
             },
         ),
+        ("Graph", {"fields": ("graph",)}),
         ("Input and result", {"fields": ("input_document", "result_document", "metadata_document")}),
         (
             "Times",
@@ -116,6 +123,24 @@ class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, ReadOnlyAdmin):
     @display(description="status")
     def state(self, workflow: Workflow) -> str:
         return status_label(workflow.status, STATUSES)
+
+    @display(description="graph")
+    def graph(self, workflow: Workflow) -> str:
+        """A picture of it; all text in it is escaped where it is made."""
+        run = run_state(workflow.pk)
+        return format_html(
+            '<div class="overflow-x-auto">{}</div>', mark_safe(svg_of(graph_of(run.definition, run.state)))
+        )
+
+    @display(description="belongs to")
+    def related(self, workflow: Workflow) -> str:
+        """The run whose step has started it, the one that it replays, and those that its own steps have started."""
+        known = [("started by", workflow.parent_id), ("replays", workflow.source_id)]
+        known += [("has started", pk) for pk in children_of(workflow, RELATED_SHOWN)]
+        links = [
+            (what, link(str(pk), "workflows_workflow_change", pk)) for what, pk in known if pk is not None
+        ]
+        return format_html_join("\n", "<div>{} {}</div>", links) or NOTHING
 
     @display(description="took")
     def took(self, workflow: Workflow) -> str:

@@ -144,6 +144,13 @@ class Migration(migrations.Migration):
                 condition=models.Q(("kind__in", ["signal", "approval"])), name="workflows_signal_kind_known"
             ),
         ),
+        migrations.AlterModelOptions(
+            name="step",
+            options={
+                "ordering": ["workflow_id", "position", "index"],
+                "permissions": [("approve_step", "Can approve and reject steps")],
+            },
+        ),
         sql("richer_definitions"),
         sql("signals"),
         sql("runs_of_steps"),
