@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dj_database_url
 
-from agentplatform.notifications.addresses import AddressRules
+from agentplatform.outbound.addresses import AddressRules
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
 from config.connections import AnsweringConnection
 
@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "apps.budgets",
     "apps.gateway",
     "apps.knowledge",
+    "apps.tools",
     "apps.workflows",
     "apps.insights",
     "apps.api",
@@ -208,6 +209,9 @@ RESERVATION_GRACE_SECONDS = float(env("RESERVATION_GRACE_SECONDS", "60"))
 FORECAST_SECONDS = float(env("FORECAST_SECONDS", "600"))
 # For how long profiles of tasks, and readings of drift, are kept.
 PROFILE_RETENTION_DAYS = int(env("PROFILE_RETENTION_DAYS", "90"))
+# How long a window is that is looked at for drift, and how many days before it are its reference.
+DRIFT_WINDOW_HOURS = int(env("DRIFT_WINDOW_HOURS", "1"))
+DRIFT_REFERENCE_DAYS = int(env("DRIFT_REFERENCE_DAYS", "7"))
 # How old the figures of the admin's front page may be.
 DASHBOARD_SECONDS = float(env("DASHBOARD_SECONDS", "5"))
 # From which hour of the day (UTC) on yesterday's costs are told.

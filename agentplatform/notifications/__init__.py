@@ -1,1 +1,1 @@
-"""Decisions about deliveries: where they may go, and whether they are tried again."""
+"""Decisions about deliveries: whether they are tried again."""

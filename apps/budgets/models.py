@@ -39,6 +39,7 @@ class LedgerEntry(models.Model):
         EMBEDDING = "embedding"
         CACHE_HIT = "cache_hit"
         CORRECTION = "correction"
+        TOOL = "tool"
 
     class Outcome(models.TextChoices):
         SETTLED = "settled"

@@ -124,7 +124,7 @@ _BY_DAY_AND_MODEL = """
            coalesce(sum(cost_usd_micros) FILTER (WHERE estimated AND outcome <> 'unknown'), 0)
     FROM budgets_ledgerentry e
     WHERE created_at >= %(since)s AND created_at < %(until)s AND (%(provider)s = '' OR provider = %(provider)s)
-      AND kind NOT IN ('cache_hit', 'embedding')
+      AND kind NOT IN ('cache_hit', 'embedding', 'tool')
     GROUP BY 1, 2 ORDER BY 1, 2
 """
 

@@ -21,11 +21,12 @@ from django.db.models.functions import Now
 
 from agentplatform.execution.circuit import Admission
 from agentplatform.notifications.delivery import GONE, AttemptResult, decide_next_step, delivery_policy
+from agentplatform.outbound.resolving import Resolve, resolve_host
 from apps.database import OUTAGE_ERRORS, call_function, release_connection
 from apps.notifications.circuits import breaker, circuit_key
 from apps.notifications.endpoints import ENDPOINT_GONE, endpoint_disable
 from apps.notifications.models import Delivery, DeliveryAttempt, Endpoint
-from apps.notifications.resolving import Resolve, address_rules, resolve_host
+from apps.notifications.resolving import address_rules
 from apps.notifications.secrets import SecretUnreadable
 from apps.notifications.services import NO_MAIL_SERVER
 from apps.notifications.signing import current_secrets, signed_headers, webhook_body

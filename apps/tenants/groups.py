@@ -43,7 +43,7 @@ READABLE: dict[str, frozenset[str]] = {
             "operatoraction",
         }
     ),
-    "insights": frozenset({"budgetforecast", "hourlyrunprofile"}),
+    "insights": frozenset({"budgetforecast", "hourlyrunprofile", "driftwindow", "driftreference"}),
     "django_celery_results": frozenset({"taskresult"}),
 }
 """What all groups may read, by app."""
@@ -96,6 +96,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
         }
     ),
     "knowledge": frozenset({"embed_knowledgebase", "read_session", "forget_session"}),
+    "insights": frozenset({"add_driftreference", "change_driftreference", "delete_driftreference"}),
     "workflows": frozenset(
         {
             "change_queueconfig",

@@ -10,16 +10,13 @@ from agentplatform.agents import (
     tool_using,
     waiting,
 )
-from agentplatform.agents.tools import calculator, json_query
 from apps.workflows import cache_checks, session_summaries
 
 __all__ = [
     "answering",
     "cache_checks",
-    "calculator",
     "conversing",
     "extracting",
-    "json_query",
     "researching",
     "session_summaries",
     "sub_workflows",

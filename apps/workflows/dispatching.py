@@ -68,7 +68,8 @@ def wake_held() -> int:
 def sweep_reservations() -> int:
     """Charges calls whose attempt nobody runs any longer at their worst case; returns how many."""
     arguments = [settings.RESERVATION_GRACE_SECONDS, SWEEP_LIMIT]
-    return int(call_function("workflows_sweep_reservations", arguments, ["float", "int"])[0][0])
+    swept = call_function("workflows_sweep_reservations", arguments, ["float", "int"])[0][0]
+    return int(swept + call_function("workflows_sweep_tool_calls", arguments, ["float", "int"])[0][0])
 
 
 def mark_lost_lanes() -> None:

@@ -14,7 +14,6 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
 from agentplatform.agents.registry import registry
-from agentplatform.agents.tools.registered import RegisteredTools
 from agentplatform.agents.tools.toolbox import Tools
 from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
@@ -26,12 +25,14 @@ from apps.gateway.answers import shared_answers
 from apps.gateway.gate import shared_gate
 from apps.gateway.providers import load_sdk, provider
 from apps.gateway.selectors import catalogue
+from apps.tools.source import DatabaseTools, tool_breaker
 from apps.workflows.accounting import accounts
 from apps.workflows.batching import DatabaseBatchLane
 from apps.workflows.heartbeat import WorkerHeartbeat, WorkerIdentity
 from apps.workflows.reports import StepReports
 from apps.workflows.step_runs import DatabaseStepRuns
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
+from apps.workflows.tool_calls import DatabaseToolCallStore
 
 running_steps = RunningSteps()
 """The steps that this process runs."""
@@ -55,7 +56,7 @@ def executor() -> Executor:
         limits=ContinuationLimits(settings.CONTINUATION_MAX_STEPS, settings.CONTINUATION_MAX_SECONDS),
         context_cache=context_cache(),
         runs=DatabaseStepRuns(),
-        tools=Tools(RegisteredTools()),
+        tools=Tools(DatabaseTools(), tool_breaker(), DatabaseToolCallStore()),
     )
 
 

@@ -264,3 +264,33 @@ patient_ask = registry.define(
         result="ask",
     )
 )
+ask_with_tools = registry.define(
+    Definition(
+        type="ask_with_tools",
+        title="Ask with tools",
+        description="A question whose answer may need tools of every kind.",
+        input_schema={
+            "type": "object",
+            "properties": {"question": {"type": "string"}},
+            "required": ["question"],
+        },
+        steps=(
+            StepSpec(
+                key="answer",
+                agent="answer_with_tools",
+                tier=Tier.FAST,
+                options={
+                    "tools": [
+                        "calculator",
+                        "json_query",
+                        "knowledge_search",
+                        "http_fetch",
+                        "webhook:*",
+                        "mcp:harbour",
+                    ]
+                },
+            ),
+        ),
+        result="answer",
+    )
+)

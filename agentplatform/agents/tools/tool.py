@@ -26,7 +26,7 @@ class ToolSpec:
 
     `cost_usd_micros` is the price of a call that was made. One that is not idempotent is never made again where nobody
     knows whether it was made; the results of one that `is_cacheable` depend on its arguments alone, and serve again.
-    `circuit` is the key of the circuit that guards it, "" for none; `allowed_hosts` are an operator's, where it asks hosts.
+    `circuit` is the key of the circuit that guards it, "" for none; `allowed_hosts` are an operator's, for one that `needs_hosts`.
     """
 
     name: str
@@ -38,6 +38,7 @@ class ToolSpec:
     is_cacheable: bool = False
     circuit: str = ""
     allowed_hosts: tuple[str, ...] = ()
+    needs_hosts: bool = False
 
     def to_model(self) -> dict[str, Any]:
         """The tool as requests to models carry it."""

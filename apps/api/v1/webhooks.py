@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from agentplatform.notifications.addresses import MAX_URL_CHARACTERS, AddressRefused, UrlRefused
+from agentplatform.outbound.addresses import MAX_URL_CHARACTERS, AddressRefused, UrlRefused
 from apps.api.errors import CONTENT_TYPE, Problem
 from apps.api.openapi import problem
 from apps.api.pagination import PAGE_PARAMETERS, KeysetPagination, bad_parameter, page_of, text_parameter

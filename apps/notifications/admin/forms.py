@@ -8,7 +8,7 @@ from django import forms
 from django.contrib.postgres.forms import SimpleArrayField
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from agentplatform.notifications.addresses import AddressRefused, UrlRefused
+from agentplatform.outbound.addresses import AddressRefused, UrlRefused
 from apps.notifications.event_types import EVENT_TYPES
 from apps.notifications.resolving import check_url
 

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agentplatform.notifications.addresses import Address, AddressRules
 from agentplatform.notifications.delivery import AttemptResult
+from agentplatform.outbound.addresses import Address, AddressRules
+from agentplatform.outbound.resolving import NameUnknown, resolve_host
 from apps.notifications.posting import post
-from apps.notifications.resolving import NameUnknown, resolve_host
 from tests.receiver import Receiver, receiving
 
 LOOPBACK = AddressRules.allowing(["127.0.0.0/8"])

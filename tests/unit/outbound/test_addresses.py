@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentplatform.notifications.addresses import (
+from agentplatform.outbound.addresses import (
     AddressRefused,
     AddressRules,
     HookUrl,

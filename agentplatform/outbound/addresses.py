@@ -1,4 +1,4 @@
-"""Where a webhook may be sent: which URLs are taken, and which addresses are connected to.
+"""Which URLs are taken from strangers, and which addresses are connected to.
 
 A tenant chooses the URL, and the platform connects from inside its own network: an address that only the inside can
 reach is refused (server-side request forgery).
@@ -67,7 +67,7 @@ _EMBEDDING: tuple[tuple[Network, int], ...] = (
 
 
 class UrlRefused(ValueError):
-    """Webhooks cannot be sent to this URL; the text says why."""
+    """Nothing can be sent to this URL; the text says why."""
 
 
 class AddressRefused(ValueError):
@@ -125,7 +125,7 @@ class AddressRules:
             if kind is not None:
                 # Without the address: names of the inside are not for strangers to look up.
                 raise AddressRefused(
-                    f"Its host has an address that is {kind}; webhooks go to public addresses."
+                    f"Its host has an address that is {kind}; only public addresses are connected to."
                 )
 
     def refusal(self, address: Address) -> str | None:

@@ -1,0 +1,1 @@
+"""Connections to addresses that strangers chose: checked, pinned, and over in time."""
