@@ -210,6 +210,9 @@ RESERVATION_GRACE_SECONDS = float(env("RESERVATION_GRACE_SECONDS", "60"))
 FORECAST_SECONDS = float(env("FORECAST_SECONDS", "600"))
 # For how long profiles of tasks, and readings of drift, are kept.
 PROFILE_RETENTION_DAYS = int(env("PROFILE_RETENTION_DAYS", "90"))
+# How long a window is that is looked at for drift, and how many days before it are its reference.
+DRIFT_WINDOW_HOURS = int(env("DRIFT_WINDOW_HOURS", "1"))
+DRIFT_REFERENCE_DAYS = int(env("DRIFT_REFERENCE_DAYS", "7"))
 # How old the figures of the admin's front page may be.
 DASHBOARD_SECONDS = float(env("DASHBOARD_SECONDS", "5"))
 # From which hour of the day (UTC) on yesterday's costs are told.

@@ -76,9 +76,9 @@ class Profile:
     Of runs: counts `arrived`, `finished`, `succeeded`, `partial`, `failed`, `cancelled`, `given_again` (from the cache),
     `cost_usd_micros`; sketches `interarrival_seconds`, `run_seconds`, `cost_usd_micros`, and `fan_out:NODE`.
     Of steps that ended: counts `steps`, `runs` (that they belong to), `gave_up`, `attempts`, `retries` (attempts after one
-    that failed or was lost), `retried`, `calls`, `cache_hits`, `tool_calls`, `cost_usd_micros`; sketches of what each step
-    took in all its attempts: `slot_seconds`, `wait_seconds` (ready until its last start), `input_tokens`,
-    `output_tokens`, `calls`, `tool_calls`, `cost_usd_micros`.
+    that failed or was lost), `retried`, `calls`, `cache_hits`, `tool_calls`, `tool_failures`, `cost_usd_micros`; sketches
+    of what each step took in all its attempts: `slot_seconds`, `wait_seconds` (ready until its last start),
+    `input_tokens`, `output_tokens`, `calls`, `tool_calls`, `tool_seconds` (of steps that used tools), `cost_usd_micros`.
     Of calls, as the ledger entered them: counts `entries`, `settled`, `failed`, `unknown`, `refused`, `escalated`,
     `cache_hits`, `input_tokens`, `cache_read_tokens`, `output_tokens`, `cost_usd_micros`, `avoided_usd_micros`; sketches of
     each one that was answered and bought: `input_tokens`, `output_tokens`, `seconds`, `cost_usd_micros`.

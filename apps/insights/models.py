@@ -6,11 +6,15 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from apps.budgets.models import BudgetWindow
+from apps.insights.drift_models import DriftReading, DriftReference, DriftWindow
 from apps.insights.profile_models import HourlyCallProfile, HourlyRunProfile, HourlyStepProfile, ProfiledHour
 
 # Django looks for models here.
 __all__ = [
     "BudgetForecast",
+    "DriftReading",
+    "DriftReference",
+    "DriftWindow",
     "HourlyCallProfile",
     "HourlyRunProfile",
     "HourlyStepProfile",

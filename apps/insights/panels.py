@@ -44,6 +44,8 @@ KINDS = {
     "info": "info",
     "warning": "warning",
     "critical": "danger",
+    "as before": "success",
+    "shifted": "danger",
 }
 
 

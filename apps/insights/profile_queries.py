@@ -65,20 +65,28 @@ _STEPS = """
                count(*) FILTER (WHERE a.attempt < done.attempt AND a.outcome <> 'waited') AS retries,
                bool_or(a.attempt = done.attempt) AS has_last
         FROM done JOIN workflows_stepattempt a ON a.step_id = done.id
-        GROUP BY a.step_id)
+        GROUP BY a.step_id),
+    tooled AS (
+        SELECT c.step_id, count(*) AS calls, count(*) FILTER (WHERE c.status <> 'succeeded') AS failures,
+               sum(greatest(0, c.seconds)) AS seconds
+        FROM done JOIN tools_toolcall c ON c.step_id = done.id
+        GROUP BY c.step_id)
     SELECT done.task_type, done.queue, done.node, done.agent, coalesce(spent.tier, '') AS tier, 1 AS steps,
            (row_number() OVER (PARTITION BY done.task_type, done.queue, done.node, done.agent,
                coalesce(spent.tier, ''), done.workflow_id) = 1)::int AS runs,
            (done.status <> 'succeeded')::int AS gave_up, done.attempt AS attempts,
            coalesce(tried.retries, 0) AS retries, (coalesce(tried.retries, 0) > 0)::int AS retried,
            coalesce(spent.calls, 0) AS calls, coalesce(spent.cache_hits, 0) AS cache_hits,
+           coalesce(tooled.calls, 0) AS tool_calls, coalesce(tooled.failures, 0) AS tool_failures,
            coalesce(spent.cost_usd_micros, 0) AS cost_usd_micros,
            coalesce(tried.seconds, 0) + CASE WHEN coalesce(tried.has_last, false) THEN 0
                ELSE greatest(0, extract(epoch FROM done.finished_at - done.started_at)) END AS slot_seconds,
            greatest(0, extract(epoch FROM done.started_at - done.ready_at)) AS wait_seconds,
            greatest(0, spent.input_tokens) AS input_tokens, greatest(0, spent.output_tokens) AS output_tokens,
-           coalesce(spent.calls, 0) AS calls_a_step, greatest(0, coalesce(spent.cost_usd_micros, 0)) AS step_usd_micros
+           coalesce(spent.calls, 0) AS calls_a_step, coalesce(tooled.calls, 0) AS tool_calls_a_step,
+           tooled.seconds AS tool_seconds, greatest(0, coalesce(spent.cost_usd_micros, 0)) AS step_usd_micros
     FROM done LEFT JOIN spent ON spent.step_id = done.id LEFT JOIN tried ON tried.step_id = done.id
+    LEFT JOIN tooled ON tooled.step_id = done.id
 """
 
 # What was answered and bought has one entry; what is known only of the call itself is looked up by its id.
@@ -176,6 +184,8 @@ STEPS = Kind(
         "retried",
         "calls",
         "cache_hits",
+        "tool_calls",
+        "tool_failures",
         "cost_usd_micros",
     ),
     {
@@ -184,6 +194,8 @@ STEPS = Kind(
         "input_tokens": "input_tokens",
         "output_tokens": "output_tokens",
         "calls": "calls_a_step",
+        "tool_calls": "tool_calls_a_step",
+        "tool_seconds": "tool_seconds",
         "cost_usd_micros": "step_usd_micros",
     },
 )

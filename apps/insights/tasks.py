@@ -8,6 +8,7 @@ from celery import shared_task
 
 from apps.budgets.rollup import spend_rollup
 from apps.insights.digest import cost_digests_send
+from apps.insights.drifting import drift_watch
 from apps.insights.profiling import profiles_renew
 from apps.insights.velocity_alerts import spend_watch
 
@@ -32,5 +33,6 @@ def send_cost_digests(**_: Any) -> None:
 
 @shared_task(name="maintenance.renew_profiles", ignore_result=True)
 def renew_profiles(**_: Any) -> None:
-    """Measures what tasks take and cost, by the hour."""
+    """Measures what tasks take and cost, by the hour, and tells of what has shifted."""
     profiles_renew()
+    drift_watch()

@@ -85,10 +85,14 @@ class Standing:
 
 
 def standing_of(session_id: uuid.UUID, workflow_id: uuid.UUID) -> Standing | None:
-    """None when the session has been forgotten, or the run said nothing in it."""
+    """None when the session has been forgotten. A run that said nothing itself, as a replay, stands at its end."""
     turns = Turn.objects.filter(workflow_id=workflow_id, role=Turn.Role.USER, session=session_id)
     row = turns.values_list("ordinal", "session__summary", "session__summary_until").first()
-    return None if row is None else Standing(*row)
+    if row is None:
+        sessions = Session.objects.filter(pk=session_id, forgotten_at=None)
+        row = sessions.values_list("last_ordinal", "summary", "summary_until").first()
+        return None if row is None else Standing(row[0] + 1, *row[1:])
+    return Standing(*row)
 
 
 def exchanges_of(

@@ -8,6 +8,7 @@ DEAD_LETTER_GROUP_OPENED = "dead_letter.group_opened"
 COST_DIGEST = "cost.digest"
 LEDGER_MISMATCH = "ledger.mismatch"
 CACHE_SWITCHED_OFF = "cache.switched_off"
+DRIFT_DETECTED = "drift.detected"
 PING = "ping"
 """Sent to one endpoint when somebody tests it; nobody subscribes to it."""
 
@@ -22,6 +23,7 @@ EVENT_TYPES: dict[str, str] = {
     COST_DIGEST: "What a day has cost, each morning.",
     LEDGER_MISMATCH: "What is counted is not what the ledger says; told to operators.",
     CACHE_SWITCHED_OFF: "Answers by meaning were wrong too often in a use case, and are not given there any more.",
+    DRIFT_DETECTED: "What tasks are like has shifted: their mix, tokens, time or shares; told to operators.",
     DEAD_LETTER_GROUP_OPENED: "Steps give up in a way that is new, or that comes again.",
     ENDPOINT_DISABLED: "An endpoint has failed for so long that nothing is sent to it any more.",
 }

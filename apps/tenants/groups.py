@@ -44,7 +44,7 @@ READABLE: dict[str, frozenset[str]] = {
             "operatoraction",
         }
     ),
-    "insights": frozenset({"budgetforecast", "hourlyrunprofile"}),
+    "insights": frozenset({"budgetforecast", "hourlyrunprofile", "driftwindow", "driftreference"}),
     "django_celery_results": frozenset({"taskresult"}),
 }
 """What all groups may read, by app."""
@@ -108,6 +108,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
         }
     ),
     "knowledge": frozenset({"embed_knowledgebase", "read_session", "forget_session"}),
+    "insights": frozenset({"add_driftreference", "change_driftreference", "delete_driftreference"}),
     "workflows": frozenset(
         {
             "change_queueconfig",

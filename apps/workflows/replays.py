@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
+
 from agentplatform.identifiers import uuid7
 from agentplatform.workflows.decisions import IllegalEvent
 from agentplatform.workflows.definition import AddedSteps
@@ -21,6 +23,7 @@ from apps.workflows.services import (
     IdempotencyConflict,
     StartedWorkflow,
     hash_of,
+    session_join,
 )
 from apps.workflows.submissions import check_input
 from apps.workflows.wake import wake
@@ -49,7 +52,8 @@ def workflow_replay(
     CannotReplay, InvalidSubmission and IdempotencyConflict.
     """
     told = workflow.input if workflow_input is None else workflow_input
-    if workflow_input is not None:
+    # Of a run whose session was forgotten there is no input to go on from.
+    if workflow_input is not None or not told:
         check_input(definition_by_id(workflow.definition_id), told, workflow.tenant)
     run = run_state(workflow.pk)
     if from_step is not None and all(spec.key != from_step for spec in run.definition.steps):
@@ -87,7 +91,10 @@ def workflow_replay(
         IDEMPOTENCY_HOURS,
     ]
     casts = ["jsonb", "jsonb", "uuid", "text[]", "text", "text", "int"]
-    ((started_id, is_new, is_same),) = call_function("workflows_replay", arguments, casts)
+    with transaction.atomic():
+        ((started_id, is_new, is_same),) = call_function("workflows_replay", arguments, casts)
+        if is_new and workflow.session_id is not None:
+            session_join(started_id, workflow.session_id)
     if not is_same:
         raise IdempotencyConflict(KEY_REUSED)
     if is_new:

@@ -226,6 +226,11 @@ def _runs_of_steps(workflow_id: uuid.UUID) -> list[uuid.UUID]:
     return [run for child in own for run in (child, *_runs_of_steps(child))]
 
 
+def session_join(workflow_id: uuid.UUID, session_id: uuid.UUID) -> None:
+    """Makes a run that was started for another a part of its session: it says nothing there, and is forgotten with it."""
+    Workflow.objects.filter(pk=workflow_id).update(session=session_id)
+
+
 def feedback_give(
     workflow: Workflow, *, api_key: ApiKey, rating: Feedback.Rating, comment: str = ""
 ) -> tuple[Feedback, bool]:

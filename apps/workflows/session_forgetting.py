@@ -9,23 +9,34 @@ from contextlib import suppress
 from datetime import timedelta
 
 import redis
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from apps.database import release_connection
+from agentplatform.agents.agent import Degradation
+from apps.database import release_connection, to_jsonb
 from apps.gateway.cache_selectors import runs_served_by
 from apps.gateway.cache_services import answers_purge
 from apps.gateway.services import responses_erase
 from apps.knowledge.models import Session
 from apps.knowledge.session_services import session_empty, sessions_delete, sessions_expired, turns_expire
 from apps.workflows.cached_results import results_purge
-from apps.workflows.models import DeadLetter, Feedback, Step, Workflow
+from apps.workflows.models import DeadLetter, Feedback, Signal, Step, Workflow
 from apps.workflows.operations import Actor, action_record
 from apps.workflows.services import AlreadyFinished, workflow_cancel
 
 FORGET = "session.forget"
 """The name of forgetting among operators' and tenants' actions."""
+FORGOTTEN = Degradation(
+    "session_forgotten", "Its session was forgotten, and with it what was said and answered here."
+)
+_EMPTY = """
+    UPDATE workflows_workflow
+    SET input = '{}', result = NULL, degradations = CASE
+        WHEN degradations @> '[{"code": "session_forgotten"}]' THEN degradations
+        ELSE degradations || %(said)s::jsonb END
+    WHERE id = ANY(%(runs)s)
+"""
 DISCARDED_BECAUSE = "Its session was forgotten: there is nothing to go on from."
 BATCH_RUNS = 500
 MAX_EXPIRED = 500
@@ -110,7 +121,9 @@ def _empty(runs: Sequence[uuid.UUID]) -> None:
             Workflow.objects.filter(pk__in=runs).order_by("pk").select_for_update(no_key=True, of=("self",))
         )
         ids = list(locked.values_list("pk", flat=True))
-        Workflow.objects.filter(pk__in=ids).update(input={}, result=None)
+        with connection.cursor() as cursor:
+            cursor.execute(_EMPTY, {"runs": ids, "said": to_jsonb([FORGOTTEN.to_json()])})
+        Signal.objects.filter(workflow__in=ids).update(payload={})
         Step.objects.filter(workflow__in=ids).exclude(output=None).update(output=None)
         Feedback.objects.filter(workflow__in=ids).exclude(comment="").update(comment="")
         letters = DeadLetter.objects.filter(workflow__in=ids, status=DeadLetter.Status.OPEN)

@@ -28,7 +28,7 @@ from apps.knowledge.session_selectors import exchanges_of, sessions_due
 from apps.knowledge.session_services import summary_is_begun, summary_store
 from apps.workflows.models import Workflow
 from apps.workflows.selectors import internal_definition
-from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, Submission, workflow_start
+from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, Submission, session_join, workflow_start
 
 SUMMARISE_TYPE = "summarise_session"
 QUEUE = "standard"
@@ -140,4 +140,4 @@ def _start_anew(session: Session) -> None:
     key = f"{SUMMARISE_TYPE} {session.pk} {session.summary_until} {before}"
     started = workflow_start(tenant=session.tenant, submission=submission, idempotency_key=key)
     # So that what its call is kept with is found when the session is forgotten.
-    Workflow.objects.filter(pk=started.id).update(session=session)
+    session_join(started.id, session.pk)

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
+
 from agentplatform.agents.agent import StepContext, StepError, SubRun
 from agentplatform.identifiers import uuid7
 from agentplatform.workflows import coordinator
@@ -14,6 +16,7 @@ from apps.database import call_function, from_jsonb, release_connection, to_json
 from apps.tenants.models import Tenant
 from apps.workflows.encoding import decision_to_json
 from apps.workflows.selectors import definition_by_id, queue_config
+from apps.workflows.services import session_join
 from apps.workflows.submissions import InvalidSubmission, submission_make
 from apps.workflows.wake import wake
 
@@ -63,7 +66,10 @@ class DatabaseStepRuns:
         }
         planned = decision_to_json(definition, decision, queue_config(submission.queue))
         arguments = [to_jsonb(document), to_jsonb(planned), step.step_id]
-        ((workflow_id,),) = call_function("workflows_spawn", arguments, ["jsonb", "jsonb", "uuid"])
+        with transaction.atomic():
+            ((workflow_id,),) = call_function("workflows_spawn", arguments, ["jsonb", "jsonb", "uuid"])
+            if workflow_id is not None and step.session_id is not None:
+                session_join(uuid.UUID(str(workflow_id)), step.session_id)
         if workflow_id is None:
             raise StepError(
                 "sub_workflow_too_deep",

@@ -15,6 +15,7 @@ from apps.api.v1.dead_letters import (
 )
 from apps.api.v1.definitions import DefinitionsView, DefinitionView
 from apps.api.v1.documents import DocumentsView, DocumentView
+from apps.api.v1.drift import DriftView
 from apps.api.v1.events import workflow_events
 from apps.api.v1.feedback import WorkflowFeedbackView
 from apps.api.v1.graphs import WorkflowGraphView
@@ -121,6 +122,7 @@ urlpatterns = [
     path("tools/mcp-servers/", McpServersView.as_view(), name="mcp-servers"),
     path("tools/mcp-servers/<uuid:server_id>/", McpServerView.as_view(), name="mcp-server"),
     path("notices/", NoticesView.as_view(), name="notices"),
+    path("operations/drift/", DriftView.as_view(), name="operations-drift"),
     path("operations/profiles/", ProfilesView.as_view(), name="operations-profiles"),
     path("operations/workflows/<str:verb>/", WorkflowOperationView.as_view(), name="workflow-operation"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from apps.gateway.models import (
     Provider,
     ProviderRate,
 )
-from apps.insights.models import HourlyRunProfile
+from apps.insights.models import DriftReading, DriftReference, DriftWindow, HourlyRunProfile
 from apps.insights.profiling import full_hour, hour_profile
 from apps.knowledge.models import Document, Session
 from apps.knowledge.services import document_create
@@ -73,6 +74,8 @@ SHOWN = (
     Recipient,
     Delivery,
     HourlyRunProfile,
+    DriftWindow,
+    DriftReference,
 )
 READ_ONLY = (
     ApiKey,
@@ -92,6 +95,7 @@ READ_ONLY = (
     Notice,
     Delivery,
     HourlyRunProfile,
+    DriftWindow,
 )
 
 
@@ -110,10 +114,42 @@ def everything(tenant: Tenant, failed: Workflow) -> None:
     endpoint_create(tenant=tenant, url=f"https://example.com/{HOSTILE}", description=HOSTILE)
     Recipient.objects.create(tenant=tenant, email="boss@acme.example", events=[HOSTILE])
     hour_profile(full_hour(timezone.now()))
+    drift()
     told = {"code": HOSTILE, "severity": "critical", "title": HOSTILE, "message": HOSTILE, "audience": "both"}
     notify(**told, tenant_id=tenant.pk, data={HOSTILE: HOSTILE})
     TaskResult.objects.create(
         task_id="1", task_name="maintenance.purge", status="SUCCESS", result='{"keys": 3}'
+    )
+
+
+def drift() -> None:
+    """A window in which something has shifted, and a reference."""
+    now = timezone.now()
+    period = {"starts_at": now, "ends_at": now + timedelta(hours=1)}
+    DriftReference.objects.create(**period, note=HOSTILE)
+    window = DriftWindow.objects.create(
+        **period,
+        reference_starts_at=now,
+        reference_ends_at=now,
+        reference_windows=1,
+        runs=1,
+        compared=1,
+        shifted=1,
+        computed_at=now,
+    )
+    DriftReading.objects.create(
+        window=window,
+        task_type=HOSTILE,
+        measure="task_mix",
+        moved=HOSTILE,
+        reference_value=0.1,
+        window_value=0.2,
+        stability_index=0.3,
+        p_value=0.0,
+        reference_units=1,
+        window_units=1,
+        is_drift=True,
+        cost_a_day_usd_micros=1,
     )
 
 
@@ -199,6 +235,7 @@ def test_only_models_with_a_page_of_their_own_have_one() -> None:
         "CacheVector",
         "DefaultPermission",
         "DeliveryAttempt",
+        "DriftReading",
         "Event",
         "HourlyAnswers",
         "HourlyCallProfile",

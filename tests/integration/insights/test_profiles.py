@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from agentplatform.execution.executor import Outcome
 from agentplatform.execution.retry import Failure
+from agentplatform.identifiers import uuid7
 from agentplatform.profiles.profile import grouped, task_profiles
 from agentplatform.simulator.settings import SimulatorSettings
 from apps.budgets.models import LedgerEntry
@@ -19,6 +20,7 @@ from apps.insights.profile_selectors import measured_seconds, stored_profile
 from apps.insights.profiling import hour_profile, hours_due, profile_measure, profiles_renew
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
+from apps.tools.models import ToolCall
 from apps.workflows.dispatching import wake_due
 from apps.workflows.models import Step, StepAttempt, Workflow
 from tests.integration.conftest import Hand
@@ -113,6 +115,31 @@ def test_a_step_is_as_long_as_it_held_its_slot(submit: Submit, hand: Hand) -> No
     assert step.sketch("slot_seconds").high == pytest.approx(14)
     assert step.sketch("wait_seconds").high == pytest.approx(2)
     assert (step["attempts"], step["retries"], step["retried"]) == (2, 1, 1)
+
+
+def test_tools_are_counted_by_step(submit: Submit, hand: Hand) -> None:
+    """How often a step used them, for how long, and how often they failed; a step that has none counts as 0."""
+    for calls in ("succeeded", "failed"), ():
+        submit("one_noop")
+        step = hand.claim_next()
+        for ordinal, status in enumerate(calls):
+            ToolCall.objects.create(
+                id=uuid7(),
+                tenant_id=step.tenant_id,
+                workflow_id=step.workflow_id,
+                step_id=step.step_id,
+                attempt=1,
+                ordinal=ordinal,
+                tool="calculator",
+                is_idempotent=True,
+                status=status,
+                seconds=0.5,
+            )
+        hand.finish(step, {"done": True})
+    ((_, steps),) = profile_measure(*last_minutes()).steps.items()
+    assert (steps["steps"], steps["tool_calls"], steps["tool_failures"]) == (2, 2, 1)
+    assert (steps.sketch("tool_calls").zeros, steps.sketch("tool_calls").high) == (1, 2)
+    assert (steps.sketch("tool_seconds").count, steps.sketch("tool_seconds").total) == (1, 1.0)
 
 
 def test_an_hour_that_is_measured_twice_counts_once(submit: Submit, worker: Worker) -> None:

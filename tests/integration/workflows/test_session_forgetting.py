@@ -17,10 +17,16 @@ from apps.knowledge.models import Session, Turn
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create, tenant_limit
 from apps.workflows.letters import OperatorAction
-from apps.workflows.models import DeadLetter, Step, Workflow
+from apps.workflows.models import DeadLetter, Signal, Step, Workflow
 from apps.workflows.operations import Actor
+from apps.workflows.replays import workflow_replay
+from apps.workflows.services import session_join
 from apps.workflows.session_forgetting import session_forget, sessions_upkeep
+from apps.workflows.submissions import InvalidSubmission
 from tests.integration.conftest import Hand
+from tests.integration.workflows.worker import OneThread, worker
+
+__all__ = ["worker"]
 
 Submit = Callable[..., Workflow]
 SECRET = "My bicycle is red."
@@ -62,7 +68,7 @@ def bought(workflow: Workflow) -> Call:
 def everything() -> str:
     """All that is stored of sessions and runs, as text."""
     rows: list[Any] = []
-    for model in (Session, Turn, Workflow, Step, Call, DeadLetter, OperatorAction):
+    for model in (Session, Turn, Workflow, Step, Call, DeadLetter, OperatorAction, Signal):
         rows += list(model.objects.values())
     return str(rows)
 
@@ -101,6 +107,44 @@ def test_a_run_that_is_under_way_is_cancelled(hand: Hand, submit: Submit) -> Non
     assert (workflow.status, failed.status) == ("cancelled", "failed")
     assert hand.finish(step, {"memory": SECRET}).outcome == "stale"
     assert DeadLetter.objects.get().status == "discarded"
+    assert SECRET not in everything()
+
+
+def test_a_replay_is_in_the_session_and_is_forgotten_with_it(hand: Hand, submit: Submit) -> None:
+    """It says nothing there; what it has taken over is emptied, too, and of an emptied run there is no other."""
+    workflow = say(submit)
+    run_to_its_end(hand)
+    workflow.refresh_from_db()
+    replay = Workflow.objects.get(pk=workflow_replay(workflow, from_step="reply").id)
+    assert replay.session_id == workflow.session_id is not None
+    step = hand.claim_next()
+    assert step.session_id == workflow.session_id
+    hand.finish(step, {"reply": "Said again."})
+    assert [turn.text for turn in Turn.objects.order_by("ordinal")] == [SECRET, f"You said: {SECRET}"]
+    session_forget(Session.objects.get())
+    assert SECRET not in everything()
+    replay.refresh_from_db()
+    assert [item["code"] for item in replay.degradations] == ["session_forgotten"]
+    for emptied in (replay, Workflow.objects.get(pk=workflow.pk)):
+        with pytest.raises(InvalidSubmission):
+            workflow_replay(emptied, from_step="reply")
+
+
+def test_a_run_that_a_step_starts_is_in_the_session(worker: OneThread, submit: Submit) -> None:
+    """So that what it was given is forgotten as well."""
+    say(submit)
+    workflow = submit("outer", {"output": {"count": 4}})
+    session = Session.objects.get()
+    session_join(workflow.pk, session.pk)
+    worker.done(workflow)
+    child = Workflow.objects.get(parent_id=workflow.pk)
+    assert (child.session_id, child.input) == (session.pk, {"count": 4})
+    Signal.objects.create(
+        workflow=child, kind=Signal.Kind.SIGNAL, name="told", payload={"text": SECRET}, sender="key"
+    )
+    session_forget(session)
+    child.refresh_from_db()
+    assert (child.input, child.result) == ({}, None)
     assert SECRET not in everything()
 
 

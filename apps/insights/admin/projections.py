@@ -14,8 +14,7 @@ from apps.console.pages import ReadOnlyAdmin
 from apps.console.spreadsheets import csv_response
 from apps.insights.costs_page import costs_page
 from apps.insights.dashboard import may_see, sources
-from apps.insights.models import BudgetForecast, HourlyRunProfile, Measure
-from apps.insights.profiles_page import profiles_page
+from apps.insights.models import BudgetForecast, Measure
 
 admin.site.index_template = "insights/index.html"
 
@@ -103,35 +102,6 @@ class BudgetForecastAdmin(ReadOnlyAdmin):
     @display(description="cap")
     def cap_of_budget(self, known: BudgetForecast) -> str:
         return _words(known, known.cap)
-
-
-@admin.register(HourlyRunProfile)
-class HourlyRunProfileAdmin(ReadOnlyAdmin):
-    """Profiles of types of tasks: the page, and the rows of each hour behind it."""
-
-    list_display = ("hour", "task_type", "queue", "tenant_tier", "arrived", "finished")
-    list_filter = ("queue", "tenant_tier")
-    list_defers = ("sketches",)
-    search_fields = ("task_type",)
-    sortable_by = ()
-    fields = ("hour", "task_type", "queue", "tenant_tier", "counts")
-
-    def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.profiles)
-        own = path("profiles/", page, name="insights_hourlyrunprofile_profiles")
-        return [own, *super().get_urls()]
-
-    def profiles(self, request: HttpRequest) -> HttpResponseBase:
-        """What types of tasks take and cost."""
-        return profiles_page(self, request)
-
-    @display(description="arrived")
-    def arrived(self, row: HourlyRunProfile) -> int:
-        return int(row.counts["arrived"])
-
-    @display(description="finished")
-    def finished(self, row: HourlyRunProfile) -> int:
-        return int(row.counts["finished"])
 
 
 def _words(known: BudgetForecast, amount: int | None) -> str:
