@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
+from agentplatform.workflows.definition import Definition, DefinitionError, SessionUse, StepSpec
 
 
 def define(*steps: StepSpec, **changes: Any) -> Definition:
@@ -75,6 +75,17 @@ ONE = StepSpec("one", "agent")
         ),
         ((StepSpec("one", "agent", max_attempts=0),), {}, "step 'one': max_attempts must be at least 1"),
         ((ONE,), {"input_schema": {"type": "nonsense"}}, "input_schema is not a JSON Schema"),
+        (
+            (ONE,),
+            {"session": SessionUse("said", "answered")},
+            "session names the field 'said' as what is said",
+        ),
+        (
+            (ONE,),
+            {"session": SessionUse("said", ""), "input_schema": {"properties": {"said": {"type": "string"}}}},
+            "session must name the field of the result that answers",
+        ),
+        ((ONE,), {"session": SessionUse("said", "a"), "is_internal": True}, "has no session"),
     ],
 )
 def test_a_wrong_definition_is_refused_at_its_place(
@@ -95,6 +106,8 @@ def test_a_definition_survives_its_journey_as_json() -> None:
         StepSpec("four", "agent", input_fields=()),
         input_checks=("exists",),
         examples=({"a": 1},),
+        input_schema={"properties": {"said": {"type": "string"}}},
+        session=SessionUse("said", "answered", is_required=True),
     )
     assert Definition.from_json(definition.to_json()) == definition
 
@@ -104,6 +117,7 @@ def test_a_definition_that_uses_nothing_new_keeps_its_version() -> None:
     content = define(ONE).to_json()
     assert "input_checks" not in content
     assert "is_internal" not in content
+    assert "session" not in content
     assert Definition.from_json(define(ONE, is_internal=True).to_json()).is_internal
     assert "input_fields" not in content["steps"][0]
 
