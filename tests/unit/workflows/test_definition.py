@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
+from agentplatform.workflows.definition import Definition, DefinitionError, SessionUse, StepSpec
 
 
 def define(*steps: StepSpec, **changes: Any) -> Definition:
@@ -113,6 +113,17 @@ ONE = StepSpec("one", "agent")
             "a step that may add others is neither",
         ),
         ((ONE,), {"deadline_seconds": 0}, "deadline_seconds is 1 to 604800, not 0"),
+        (
+            (ONE,),
+            {"session": SessionUse("said", "answered")},
+            "session names the field 'said' as what is said",
+        ),
+        (
+            (ONE,),
+            {"session": SessionUse("said", ""), "input_schema": {"properties": {"said": {"type": "string"}}}},
+            "session must name the field of the result that answers",
+        ),
+        ((ONE,), {"session": SessionUse("said", "a"), "is_internal": True}, "has no session"),
     ],
 )
 def test_a_wrong_definition_is_refused_at_its_place(
@@ -145,6 +156,8 @@ def test_a_definition_survives_its_journey_as_json() -> None:
         input_checks=("exists",),
         examples=({"a": 1},),
         deadline_seconds=5,
+        input_schema={"properties": {"said": {"type": "string"}}},
+        session=SessionUse("said", "answered", is_required=True),
     )
     assert Definition.from_json(definition.to_json()) == definition
 
@@ -154,6 +167,7 @@ def test_a_definition_that_uses_nothing_new_keeps_its_version() -> None:
     content = define(ONE).to_json()
     assert "input_checks" not in content
     assert "is_internal" not in content
+    assert "session" not in content
     assert Definition.from_json(define(ONE, is_internal=True).to_json()).is_internal
     assert "input_fields" not in content["steps"][0]
 
