@@ -41,6 +41,7 @@ class ToolSettings(models.Model):
     class Meta:
         verbose_name = verbose_name_plural = "tool settings"
         ordering = ["name"]
+        permissions = [("price_tool", "Can set the prices of tools")]
 
     def __str__(self) -> str:
         return self.name

@@ -15,6 +15,7 @@ from agentplatform.agents.tools.tool import ALL_WEBHOOKS, Tool
 from agentplatform.agents.tools.toolbox import POLICY, Offer, OfferedTool, SkippedTool
 from agentplatform.execution.circuit import CircuitBreaker
 from apps.circuits import SharedCircuits
+from apps.gateway.services import trips
 from apps.tools.models import ToolSettings
 from apps.tools.selectors import mcp_servers_named, tenant_tools_named, tool_settings
 from apps.tools.webhooks import WebhookTool
@@ -26,9 +27,12 @@ NO_HOSTS = "No operator has allowed a host."
 
 @functools.cache
 def tool_breaker() -> CircuitBreaker:
-    """One for the process; each process has circuits of its own while the cache server is away."""
+    """One for the process; each process has circuits of its own while the cache server is away.
+
+    When they open is written down in the history of all circuits.
+    """
     client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
-    return CircuitBreaker(SharedCircuits(client), POLICY)
+    return CircuitBreaker(SharedCircuits(client), POLICY, trips)
 
 
 class DatabaseTools:
