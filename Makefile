@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make requirements" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval bench-routing bench-cache bench-projection bench-drift \
+.PHONY: help setup setup-dev run serve test check lint chaos test-pgbouncer bench bench-retrieval bench-routing bench-cache bench-projection bench-drift bench-planner \
 	train-router train-cache requirements clean
 
 help: ## list these targets
@@ -66,6 +66,9 @@ bench-projection: setup-dev ## measure how far off the projection of days and mo
 
 bench-drift: setup-dev ## measure how often drift is told of where there is none, and where there is some
 	@$(BIN)/python -m tests.benchmarks.drift
+
+bench-planner: setup-dev ## measure how well a run at three times the load is predicted (ARGS=seeds)
+	@$(WITH_SERVERS) python -m tests.benchmarks.planner $(ARGS)
 
 train-router: setup-dev ## learn anew how complex a request is (DATA=folder of public rows)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m agentplatform.llm.routing.training "$(DATA)"

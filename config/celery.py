@@ -101,6 +101,12 @@ app.conf.update(
             "schedule": 120.0,
             "options": {"expires": 120.0},
         },
+        # For plans whose hint was lost, or whose worker was.
+        "make-capacity-plans": {
+            "task": "maintenance.make_capacity_plans",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
         # Each hour, so that a day is told of also when nothing ran in its own; nobody is told twice.
         "send-cost-digests": {
             "task": "maintenance.send_cost_digests",

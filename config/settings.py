@@ -210,6 +210,9 @@ RESERVATION_GRACE_SECONDS = float(env("RESERVATION_GRACE_SECONDS", "60"))
 FORECAST_SECONDS = float(env("FORECAST_SECONDS", "600"))
 # For how long profiles of tasks, and readings of drift, are kept.
 PROFILE_RETENTION_DAYS = int(env("PROFILE_RETENTION_DAYS", "90"))
+# What the database and the broker can do, for plans of capacity: transactions and messages a second.
+CAPACITY_COMMITS_PER_SECOND = float(env("CAPACITY_COMMITS_PER_SECOND", "3000"))
+CAPACITY_MESSAGES_PER_SECOND = float(env("CAPACITY_MESSAGES_PER_SECOND", "8000"))
 # How long a window is that is looked at for drift, and how many days before it are its reference.
 DRIFT_WINDOW_HOURS = int(env("DRIFT_WINDOW_HOURS", "1"))
 DRIFT_REFERENCE_DAYS = int(env("DRIFT_REFERENCE_DAYS", "7"))

@@ -78,6 +78,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Projections", "trending_up", "insights", "budgetforecast"),
             ("Task profiles", "monitoring", "insights", "hourlyrunprofile", "profiles"),
             ("Profiles by hour", "schedule", "insights", "hourlyrunprofile"),
+            ("Capacity", "speed", "insights", "capacityplan"),
             ("Drift", "query_stats", "insights", "driftwindow", "drift"),
             ("Drift by window", "view_timeline", "insights", "driftwindow"),
             ("Drift references", "flag", "insights", "driftreference"),

@@ -1,4 +1,4 @@
-"""What is kept of projections, profiles and drift."""
+"""What is kept of projections, profiles, drift and plans."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from apps.budgets.models import BudgetWindow
+from apps.insights.capacity_models import CapacityPlan
 from apps.insights.drift_models import DriftReading, DriftReference, DriftWindow
 from apps.insights.profile_models import HourlyCallProfile, HourlyRunProfile, HourlyStepProfile, ProfiledHour
 
 # Django looks for models here.
 __all__ = [
     "BudgetForecast",
+    "CapacityPlan",
     "DriftReading",
     "DriftReference",
     "DriftWindow",

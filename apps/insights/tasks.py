@@ -7,6 +7,7 @@ from typing import Any
 from celery import shared_task
 
 from apps.budgets.rollup import spend_rollup
+from apps.insights.capacity import capacity_plans_make
 from apps.insights.digest import cost_digests_send
 from apps.insights.drifting import drift_watch
 from apps.insights.profiling import profiles_renew
@@ -36,3 +37,9 @@ def renew_profiles(**_: Any) -> None:
     """Measures what tasks take and cost, by the hour, and tells of what has shifted."""
     profiles_renew()
     drift_watch()
+
+
+@shared_task(name="maintenance.make_capacity_plans", ignore_result=True)
+def make_capacity_plans(**_: Any) -> None:
+    """Works out the plans of capacity that were asked for."""
+    capacity_plans_make()

@@ -44,7 +44,9 @@ READABLE: dict[str, frozenset[str]] = {
             "operatoraction",
         }
     ),
-    "insights": frozenset({"budgetforecast", "hourlyrunprofile", "driftwindow", "driftreference"}),
+    "insights": frozenset(
+        {"budgetforecast", "hourlyrunprofile", "driftwindow", "driftreference", "capacityplan"}
+    ),
     "django_celery_results": frozenset({"taskresult"}),
 }
 """What all groups may read, by app."""
@@ -108,7 +110,9 @@ OPERATIONS: dict[str, frozenset[str]] = {
         }
     ),
     "knowledge": frozenset({"embed_knowledgebase", "read_session", "forget_session"}),
-    "insights": frozenset({"add_driftreference", "change_driftreference", "delete_driftreference"}),
+    "insights": frozenset(
+        {"add_driftreference", "change_driftreference", "delete_driftreference", "add_capacityplan"}
+    ),
     "workflows": frozenset(
         {
             "change_queueconfig",

@@ -1,0 +1,271 @@
+"""`make bench-planner`: predicts a run at three times the load from one measured minute, and measures it.
+
+The load is Poisson, drawn from a seed: questions in the queue interactive, chains of three steps in standard, of three
+tenants, on four slots each. The prediction knows the first run alone, and that there will be three times as much. How
+far one run of this length is off by chance is simulated as well. `python -m tests.benchmarks.planner SEED …`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from agentplatform.capacity.model import Platform, Workload
+from agentplatform.capacity.simulation import Measured, Simulation, quantile
+from config.stack.stack import Stack
+from tests.integration.stack.launching import free_ports
+
+PROCFILE = Path(__file__).with_name("Procfile.planner")
+RESULTS = Path("benchmarks/planner.json")
+FIRST_SECONDS, SECOND_SECONDS, WARM_UP_SECONDS = 60.0, 120.0, 5.0
+GROWTH = 3.0
+MIX = (("one_ask", "interactive", 5.8), ("three_asks", "standard", 1.9))
+"""Types, their queues, and how many runs arrive in a second at first."""
+
+TENANTS = 3
+REPLICATIONS = 60
+GOAL = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One figure of the second run, as predicted and as measured. `low` to `high` has 95% of such runs, by simulation."""
+
+    seed: int
+    name: str
+    predicted: float
+    low: float
+    high: float
+    measured: float
+    n: int
+
+    @property
+    def ratio(self) -> float:
+        return self.predicted / self.measured if self.measured else float("inf")
+
+
+def main(seeds: Sequence[int]) -> int:
+    """Measures, predicts, measures; prints and writes what came of it."""
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "AGENTPLATFORM_EXTRA_APPS": "tests.workload",
+        "LOG_LEVEL": "WARNING",
+        "CACHE_LAYERS": "",
+    }
+    port, flower_port, simulator_port = free_ports(3)
+    with tempfile.TemporaryDirectory() as home:
+        stack = Stack(
+            Path(home), port=port, flower_port=flower_port, simulator_port=simulator_port, procfile=PROCFILE
+        )
+        with stack:
+            stack.start_servers()
+            stack.migrate()
+            stack.bootstrap()
+            compared, overheads = _measure(stack, seeds)
+        stack.erase()
+    _show(compared, overheads)
+    RESULTS.parent.mkdir(exist_ok=True)
+    told = [{**asdict(one), "ratio": one.ratio} for one in compared]
+    RESULTS.write_text(json.dumps({"compared": told, "overheads": overheads}, indent=2) + "\n")
+    return 0 if all(abs(one.ratio - 1) <= GOAL for one in _pooled(compared)) else 1
+
+
+def _measure(stack: Stack, seeds: Sequence[int]) -> tuple[list[Compared], dict[str, float]]:
+    import django
+
+    django.setup()
+    from apps.insights.capacity_selectors import platform_now, workload_from
+    from apps.insights.profiling import profile_measure
+    from tests.benchmarks.tenants import unlimited_tenant
+
+    stack.start(["simulator", "dispatcher", "interactive", "standard"])
+    _until(lambda: len(platform_now().stations) >= 2 and _slots() == 8)
+    tenants = [unlimited_tenant(f"load {number}") for number in range(TENANTS)]
+    _load(tenants, 1.0, WARM_UP_SECONDS, seed=-1)
+    compared, overheads = [], {}
+    for seed in seeds:
+        since, until, _ = _load(tenants, 1.0, FIRST_SECONDS, seed=2 * seed)
+        platform = platform_now()
+        profile = replace(profile_measure(since, until), seconds=FIRST_SECONDS)
+        workload = workload_from(profile, since, until, platform)
+        before = _work_done()
+        since, until, steps = _load(tenants, GROWTH, SECOND_SECONDS, seed=2 * seed + 1)
+        overheads = {name: (now - before[name]) / steps for name, now in _work_done().items()}
+        compared += _compare(seed, workload, platform, since, until)
+    return compared, overheads
+
+
+def _load(tenants: Sequence[Any], growth: float, seconds: float, seed: int) -> tuple[datetime, datetime, int]:
+    """Submits runs at random moments for so long, and waits for their end; returns when, and how many steps."""
+    from django.utils import timezone
+
+    from apps.workflows.models import Step, Workflow
+    from apps.workflows.services import workflow_start
+    from apps.workflows.submissions import submission_make
+
+    chance = random.Random(seed)
+    due = []
+    for type_, queue, rate in MIX:
+        at = chance.expovariate(rate * growth)
+        while at < seconds:
+            due.append((at, type_, queue, chance.choice(tenants)))
+            at += chance.expovariate(rate * growth)
+    since, began = timezone.now(), time.monotonic()
+    for at, type_, queue, tenant in sorted(due, key=lambda one: one[0]):
+        time.sleep(max(0.0, began + at - time.monotonic()))
+        submission = submission_make(tenant=tenant, type_=type_, workflow_input={"calls": 1}, queue=queue)
+        workflow_start(tenant=tenant, submission=submission)
+    _until(lambda: not Workflow.objects.filter(finished_at=None).exists())
+    time.sleep(
+        1.5
+    )  # workers tell the ledger of the last calls with the finish; accounting follows within a second
+    return since, timezone.now(), Step.objects.filter(workflow__created_at__gte=since).count()
+
+
+def _compare(
+    seed: int, workload: Workload, platform: Platform, since: datetime, until: datetime
+) -> list[Compared]:
+    from django.db.models import Sum
+
+    from apps.budgets.models import LedgerEntry
+    from apps.workflows.models import Step
+
+    runs = predict(workload, platform, GROWTH, SECOND_SECONDS)
+    found = []
+    for queue in (queue for _, queue, _ in MIX):
+        predicted = sorted(quantile(run.queue_waits(queue), 0.95) for run in runs)
+        pooled = [wait for run in runs for wait in run.queue_waits(queue)]
+        rows = Step.objects.filter(
+            queue_id=queue, workflow__created_at__gte=since, workflow__created_at__lt=until
+        )
+        waits = [
+            (start - ready).total_seconds() for start, ready in rows.values_list("started_at", "ready_at")
+        ]
+        low, high = _interval(predicted)
+        measured = quantile(waits, 0.95)
+        found.append(
+            Compared(
+                seed,
+                f"p95 wait, {queue} (ms)",
+                *(1e3 * one for one in (quantile(pooled, 0.95), low, high, measured)),
+                len(waits),
+            )
+        )
+    costs = sorted(run.cost_usd_micros for run in runs)
+    entries = LedgerEntry.objects.filter(created_at__gte=since, created_at__lt=until)
+    cost = float(entries.aggregate(total=Sum("cost_usd_micros"))["total"])
+    found.append(
+        Compared(
+            seed, "cost (micro-dollars)", statistics.mean(costs), *_interval(costs), cost, entries.count()
+        )
+    )
+    return found
+
+
+def predict(workload: Workload, platform: Platform, growth: float, seconds: float) -> list[Measured]:
+    """So many simulated runs at the grown load, by the same tenants."""
+    return [
+        Simulation(
+            workload.scaled(growth),
+            platform,
+            seconds=seconds,
+            warm_up_seconds=WARM_UP_SECONDS,
+            drain_seconds=10 * seconds,
+            seed=seed,
+        ).run()
+        for seed in range(REPLICATIONS)
+    ]
+
+
+def _interval(ordered: Sequence[float]) -> tuple[float, float]:
+    edge = max(0, round(0.025 * len(ordered)) - 1)
+    return ordered[edge], ordered[-1 - edge]
+
+
+def _pooled(compared: Sequence[Compared]) -> list[Compared]:
+    """The means over all seeds."""
+    names = dict.fromkeys(one.name for one in compared)
+    return [
+        Compared(
+            -1,
+            name,
+            *(
+                statistics.mean(getattr(one, field) for one in own)
+                for field in ("predicted", "low", "high", "measured")
+            ),
+            sum(one.n for one in own),
+        )
+        for name in names
+        if (own := [one for one in compared if one.name == name])
+    ]
+
+
+def _show(compared: Sequence[Compared], overheads: dict[str, float]) -> None:
+    table = Table(title=f"A run at {GROWTH:g} times the load: predicted from one minute, and measured")
+    for column in (
+        "seed",
+        "figure",
+        "predicted",
+        "measured",
+        "predicted / measured",
+        "95% of such runs",
+        "n",
+    ):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for one in [*compared, *_pooled(compared)]:
+        table.add_row(
+            "all" if one.seed < 0 else str(one.seed),
+            one.name,
+            f"{one.predicted:,.0f}",
+            f"{one.measured:,.0f}",
+            f"{one.ratio:.2f}",
+            "" if one.seed < 0 else f"{one.low:,.0f} to {one.high:,.0f}",
+            f"{one.n:,}",
+        )
+    console = Console(width=120)
+    console.print(table)
+    console.print(", ".join(f"{name} {value:.1f}" for name, value in overheads.items()))
+
+
+def _slots() -> int:
+    from apps.workflows.models import Heartbeat
+
+    return sum(Heartbeat.objects.filter(kind="worker").values_list("slots", flat=True))
+
+
+def _work_done() -> dict[str, float]:
+    """Transactions of the database, and messages and events through the broker, so far."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        commits = float(cursor.fetchone()[0])
+    with redis.Redis.from_url(os.environ["BROKER_URL"]) as client:
+        stats: Any = client.info("commandstats")
+    sent = sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("lpush", "publish"))
+    return {"transactions a step": commits, "messages a step": float(sent)}
+
+
+def _until(condition: Any, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the benchmark does not get on"
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main([int(word) for word in sys.argv[1:]] or [1]))
