@@ -245,7 +245,7 @@ INVARIANTS: Mapping[str, str] = {
     "a finished workflow has no unfinished step": """
         SELECT s.id FROM workflows_step s JOIN workflows_workflow w ON w.id = s.workflow_id
         WHERE w.finished_at IS NOT NULL
-          AND s.status NOT IN ('succeeded', 'skipped', 'dead', 'cancelled')""",
+          AND s.status NOT IN ('succeeded', 'skipped', 'omitted', 'dead', 'cancelled')""",
     "a workflow ends once, and once more for each requeue": """
         SELECT workflow_id FROM workflows_event WHERE kind = 'workflow.status' GROUP BY workflow_id
         HAVING count(*) FILTER (WHERE data ->> 'status' IN ('succeeded', 'partial', 'failed', 'cancelled'))
