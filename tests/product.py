@@ -278,6 +278,12 @@ INVARIANTS: Mapping[str, str] = {
         LEFT JOIN budgets_ledgerentry l ON l.window_set_id = s.id
         GROUP BY w.id, u.used_usd_micros
         HAVING u.used_usd_micros <> w.opening_usd_micros + coalesce(sum(l.cost_usd_micros), 0)""",
+    "a run in a session that succeeded has its answer kept there": """
+        SELECT said.id FROM knowledge_turn said JOIN workflows_workflow w ON w.id = said.workflow_id
+        WHERE said.role = 'user' AND w.status = 'succeeded' AND NOT EXISTS (
+            SELECT 1 FROM knowledge_turn answer
+            WHERE answer.workflow_id = w.id AND answer.session_id = said.session_id
+              AND answer.role = 'assistant' AND answer.ordinal = said.ordinal + 1)""",
     "no window is used beyond its cap": """
         SELECT id FROM budgets_window_usage WHERE used_usd_micros > cap_usd_micros""",
 }

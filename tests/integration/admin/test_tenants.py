@@ -211,7 +211,6 @@ def test_a_new_tier_has_its_pool_in_every_queue(operator: Person) -> None:
         reverse("admin:tenants_tenanttier_add"),
         name="gold",
         pool="shared",
-        session_retention_days="30",
         **fields,
     )
     assert response.status_code == 302
