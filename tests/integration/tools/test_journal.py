@@ -148,7 +148,9 @@ def test_calls_of_a_step_stand_in_the_order_in_which_they_were_made(step_of: Ste
     context = attempts.begin()
     for cents in (1, 2, 2):
         use(context, tool, cents=cents)
-    rows = list(ToolCall.objects.order_by("id").values_list("ordinal", "tool", "status", "attempt"))
+    rows = list(
+        ToolCall.objects.order_by("attempt", "ordinal").values_list("ordinal", "tool", "status", "attempt")
+    )
     assert rows == [(n, "charge", "succeeded", 1) for n in range(3)]
     assert tool.times == 3
 
