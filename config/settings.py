@@ -184,6 +184,7 @@ SPECTACULAR_SETTINGS = {
         "StepStatus": [status.value for status in StepStatus],
         "UnfinishedStatus": [status.value for status in WorkflowStatus if not status.is_terminal],
         "DeadLetterStatus": ["open", "requeued", "discarded"],
+        "ToolCallStatus": ["started", "succeeded", "failed", "unknown"],
         "DeliveryStatus": ["pending", "delivered", "failed", "skipped"],
     },
 }

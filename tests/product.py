@@ -269,6 +269,15 @@ INVARIANTS: Mapping[str, str] = {
         SELECT c.id FROM gateway_call c
         LEFT JOIN budgets_ledgerentry l ON l.call_id = c.id AND l.kind <> 'correction'
         WHERE c.status = 'settled' GROUP BY c.id HAVING count(l.id) <> 1""",
+    "a tool call that costs is in the ledger once it has ended": """
+        SELECT c.id FROM tools_toolcall c
+        LEFT JOIN budgets_ledgerentry l ON l.call_id = c.id AND l.kind = 'tool'
+        WHERE c.status <> 'started' AND c.price_usd_micros > 0 GROUP BY c.id HAVING count(l.id) <> 1""",
+    "no tool is called again that must not be": """
+        SELECT later.id FROM tools_toolcall later JOIN tools_toolcall before
+          ON before.step_id = later.step_id AND before.ordinal = later.ordinal
+         AND before.input_hash = later.input_hash AND before.attempt < later.attempt
+        WHERE before.status IN ('succeeded', 'failed') OR NOT before.is_idempotent""",
     "a workflow costs what the ledger says": """
         SELECT w.id FROM workflows_workflow w LEFT JOIN budgets_ledgerentry l ON l.workflow_id = w.id
         GROUP BY w.id HAVING w.cost_usd_micros <> coalesce(sum(l.cost_usd_micros), 0)""",
@@ -278,6 +287,12 @@ INVARIANTS: Mapping[str, str] = {
         LEFT JOIN budgets_ledgerentry l ON l.window_set_id = s.id
         GROUP BY w.id, u.used_usd_micros
         HAVING u.used_usd_micros <> w.opening_usd_micros + coalesce(sum(l.cost_usd_micros), 0)""",
+    "a run in a session that succeeded has its answer kept there": """
+        SELECT said.id FROM knowledge_turn said JOIN workflows_workflow w ON w.id = said.workflow_id
+        WHERE said.role = 'user' AND w.status = 'succeeded' AND NOT EXISTS (
+            SELECT 1 FROM knowledge_turn answer
+            WHERE answer.workflow_id = w.id AND answer.session_id = said.session_id
+              AND answer.role = 'assistant' AND answer.ordinal = said.ordinal + 1)""",
     "no window is used beyond its cap": """
         SELECT id FROM budgets_window_usage WHERE used_usd_micros > cap_usd_micros""",
 }

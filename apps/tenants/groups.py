@@ -28,6 +28,7 @@ READABLE: dict[str, frozenset[str]] = {
             "cachecheck",
         }
     ),
+    "tools": frozenset({"toolsettings", "tenanttool", "mcpserver", "toolcall"}),
     "knowledge": frozenset({"knowledgebase", "document", "session"}),
     "workflows": frozenset(
         {
@@ -95,6 +96,17 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "redeliver_delivery",
         }
     ),
+    "tools": frozenset(
+        {
+            "change_toolsettings",
+            "change_tenanttool",
+            "delete_tenanttool",
+            "operate_tenanttool",
+            "add_mcpserver",
+            "change_mcpserver",
+            "delete_mcpserver",
+        }
+    ),
     "knowledge": frozenset({"embed_knowledgebase", "read_session", "forget_session"}),
     "insights": frozenset({"add_driftreference", "change_driftreference", "delete_driftreference"}),
     "workflows": frozenset(
@@ -123,6 +135,7 @@ MONEY: dict[str, frozenset[str]] = {
         }
     ),
     "gateway": frozenset({"add_modelprice", "change_modelprice", "delete_modelprice"}),
+    "tools": frozenset({"price_tool", "change_toolsettings", "change_tenanttool", "change_mcpserver"}),
 }
 """What finance does beyond reading: the settings of money."""
 

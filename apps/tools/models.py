@@ -41,6 +41,7 @@ class ToolSettings(models.Model):
     class Meta:
         verbose_name = verbose_name_plural = "tool settings"
         ordering = ["name"]
+        permissions = [("price_tool", "Can set the prices of tools")]
 
     def __str__(self) -> str:
         return self.name
@@ -190,9 +191,6 @@ class ToolCall(models.Model):
             models.Index(fields=["tool", "-id"], name="tools_toolcall_tool"),
             models.Index(
                 fields=["started_at"], condition=models.Q(status="started"), name="tools_toolcall_in_flight"
-            ),
-            models.Index(
-                fields=["started_at"], condition=models.Q(result__isnull=False), name="tools_toolcall_kept"
             ),
         ]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
@@ -14,9 +13,6 @@ from django.db.models import Q, QuerySet
 from apps.database import release_connection
 from apps.tenants.models import Tenant
 from apps.tools.models import McpServer, TenantTool, ToolCall, ToolSettings
-
-TOLD = ("tool", "status", "code", "seconds", "cost_usd_micros", "attempt")
-"""What is told of a call wherever a step is shown."""
 
 
 def tool_settings() -> Mapping[str, ToolSettings]:
@@ -67,14 +63,10 @@ def mcp_servers_for(tenant: Tenant) -> QuerySet[McpServer]:
     return McpServer.objects.filter(Q(tenant=tenant) | Q(tenant__isnull=True), is_enabled=True)
 
 
-def tool_calls_of(
-    step_ids: Sequence[uuid.UUID], workflow_id: uuid.UUID
-) -> dict[uuid.UUID, list[dict[str, Any]]]:
-    """The tool calls of steps of one run, in order, without what went in and came out."""
-    calls: dict[uuid.UUID, list[dict[str, Any]]] = {}
-    wanted = set(step_ids)
-    for call in ToolCall.objects.filter(workflow_id=workflow_id).defer("result").order_by("step_id", "id"):
-        if call.step_id in wanted:
-            told = {name: getattr(call, name) for name in TOLD}
-            calls.setdefault(call.step_id, []).append(told)
+def tool_calls_of(workflow_id: uuid.UUID) -> dict[uuid.UUID, list[ToolCall]]:
+    """The tool calls of a run by step, in order, without what came out of them."""
+    calls: dict[uuid.UUID, list[ToolCall]] = {}
+    made = ToolCall.objects.filter(workflow_id=workflow_id).defer("result")
+    for call in made.order_by("step_id", "attempt", "ordinal"):
+        calls.setdefault(call.step_id, []).append(call)
     return calls

@@ -15,9 +15,9 @@ from agentplatform.agents.tools.tool import ALL_WEBHOOKS, Tool
 from agentplatform.agents.tools.toolbox import POLICY, Offer, OfferedTool, SkippedTool
 from agentplatform.execution.circuit import CircuitBreaker
 from apps.circuits import SharedCircuits
+from apps.gateway.services import trips
 from apps.tools.models import ToolSettings
 from apps.tools.selectors import mcp_servers_named, tenant_tools_named, tool_settings
-from apps.tools.webhooks import WebhookTool
 
 OFF = "It is switched off."
 UNKNOWN = "There is none of this name."
@@ -26,9 +26,12 @@ NO_HOSTS = "No operator has allowed a host."
 
 @functools.cache
 def tool_breaker() -> CircuitBreaker:
-    """One for the process; each process has circuits of its own while the cache server is away."""
+    """One for the process; each process has circuits of its own while the cache server is away.
+
+    When they open is written down in the history of all circuits.
+    """
     client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
-    return CircuitBreaker(SharedCircuits(client), POLICY)
+    return CircuitBreaker(SharedCircuits(client), POLICY, trips)
 
 
 class DatabaseTools:
@@ -74,6 +77,8 @@ def _registered(names: Sequence[str]) -> Iterator[OfferedTool | SkippedTool]:
 def _webhooks(tenant_id: uuid.UUID, names: Sequence[str]) -> Iterator[OfferedTool | SkippedTool]:
     if not names:
         return
+    from apps.tools.webhooks import WebhookTool
+
     wanted = {name.partition(":")[2] for name in names if name != ALL_WEBHOOKS}
     takes_all = ALL_WEBHOOKS in names
     rows = {row.name: row for row in tenant_tools_named(tenant_id, None if takes_all else wanted)}
@@ -90,7 +95,7 @@ def _webhooks(tenant_id: uuid.UUID, names: Sequence[str]) -> Iterator[OfferedToo
 def _mcp_tools(tenant_id: uuid.UUID, names: Sequence[str]) -> Iterator[OfferedTool | SkippedTool]:
     if not names:
         return
-    # Loaded by those alone whose steps use it: it brings much with it.
+    # Loaded by those alone whose steps use them, as webhooks are: it brings much with it.
     from apps.tools.mcp_tools import tools_of_server
 
     wanted = [name.partition(":")[2] for name in names]

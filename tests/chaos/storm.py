@@ -23,6 +23,7 @@ WORK: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fan_out", {"count": 4}),
     ("one_ask", {"calls": 3}),
     ("fails_once", {}),
+    ("converse", {"message": "The lighthouse is red. What colour is the lighthouse?"}),
 )
 # A step of the batch queue waits for half a minute and more before it is tried again.
 PRIORITIES = ("interactive", "standard", "batch") if LONG else ("interactive", "standard")
@@ -51,7 +52,8 @@ class Load(threading.Thread):
             http.headers["Authorization"] = f"Bearer {self._product.key}"
             while not self._stopped.wait(self._pause_seconds):
                 (type_, workflow_input), priority = next(work)
-                self._submit(http, {"type": type_, "input": workflow_input, "priority": priority})
+                body = {"type": type_, "input": workflow_input, "priority": priority}
+                self._submit(http, body | ({"session_id": "storm"} if type_ == "converse" else {}))
 
     def _submit(self, http: httpx2.Client, body: dict[str, Any]) -> None:
         key = str(uuid.uuid4())

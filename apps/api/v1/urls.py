@@ -27,6 +27,14 @@ from apps.api.v1.replays import WorkflowForkView, WorkflowReplayView
 from apps.api.v1.routing import RoutingView
 from apps.api.v1.sessions import SessionExportView, SessionsView, SessionTurnsView, SessionView
 from apps.api.v1.signals import StepApproveView, StepRejectView, WorkflowSignalView
+from apps.api.v1.tools import (
+    McpServersView,
+    McpServerView,
+    ToolsView,
+    WebhookToolSecretView,
+    WebhookToolsView,
+    WebhookToolView,
+)
 from apps.api.v1.usage import ProjectionsView, TaskCostsView, UsageView
 from apps.api.v1.webhooks import (
     NoticesView,
@@ -103,6 +111,16 @@ urlpatterns = [
         WebhookRedeliverView.as_view(),
         name="webhook-redeliver",
     ),
+    path("tools/", ToolsView.as_view(), name="tools"),
+    path("tools/webhooks/", WebhookToolsView.as_view(), name="webhook-tools"),
+    path("tools/webhooks/<uuid:tool_id>/", WebhookToolView.as_view(), name="webhook-tool"),
+    path(
+        "tools/webhooks/<uuid:tool_id>/rotate-secret/",
+        WebhookToolSecretView.as_view(),
+        name="webhook-tool-secret",
+    ),
+    path("tools/mcp-servers/", McpServersView.as_view(), name="mcp-servers"),
+    path("tools/mcp-servers/<uuid:server_id>/", McpServerView.as_view(), name="mcp-server"),
     path("notices/", NoticesView.as_view(), name="notices"),
     path("operations/drift/", DriftView.as_view(), name="operations-drift"),
     path("operations/profiles/", ProfilesView.as_view(), name="operations-profiles"),

@@ -9,6 +9,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from agentplatform.workflows.statuses import StepStatus, WorkflowStatus
+from apps.tools.models import ToolCall
+from apps.tools.selectors import tool_calls_of
 from apps.workflows.models import Feedback, Workflow
 from apps.workflows.selectors import Served, served_of, steps_of
 from apps.workflows.waits import WAIT_CODES, waits_of
@@ -55,6 +57,17 @@ class DegradationSerializer(serializers.Serializer):
         return dict(instance)
 
 
+class ToolCallSerializer(serializers.Serializer):
+    """A call of a tool that a step has made: neither what went in nor what came out."""
+
+    tool = serializers.CharField()
+    status = serializers.ChoiceField(ToolCall.Status.values)
+    code = serializers.CharField(help_text="Why it did not succeed; empty for one that did.")
+    attempt = serializers.IntegerField()
+    seconds = serializers.FloatField()
+    cost_usd_micros = serializers.IntegerField()
+
+
 class StepSerializer(serializers.Serializer):
     """A step of a run."""
 
@@ -66,6 +79,7 @@ class StepSerializer(serializers.Serializer):
     served_by = ServedSerializer(
         allow_null=True, help_text="What answered its latest call; null where no model has."
     )
+    tool_calls = ToolCallSerializer(many=True)
     waiting_for = serializers.ChoiceField(
         WAIT_CODES, allow_null=True, source="wait.code", default=None, help_text="Why it has not begun."
     )
@@ -150,7 +164,9 @@ class WorkflowSerializer(WorkflowSummarySerializer):
     def get_steps(self, workflow: Workflow) -> Any:
         steps: list[Any] = list(steps_of(workflow).defer("output", "options"))
         waits, served = waits_of(workflow, steps), served_of(workflow)
+        calls = tool_calls_of(workflow.pk)
         for step in steps:
             step.wait = waits.get(step.pk)
             step.served_by = served.get(step.pk)
+            step.tool_calls = calls.get(step.pk, [])
         return StepSerializer(steps, many=True).data

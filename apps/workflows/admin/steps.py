@@ -14,6 +14,8 @@ from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
 from apps.gateway.admin import calls_table
 from apps.gateway.models import Call
+from apps.tools.admin import tool_calls_table
+from apps.tools.models import ToolCall
 from apps.workflows.admin.approvals import ApprovalsAdmin
 from apps.workflows.admin.filters import UnfinishedStepFilter
 from apps.workflows.admin.step_tables import SHOWN, STEP_STATUSES, attempts_table
@@ -80,7 +82,11 @@ class StepAdmin(ApprovalsAdmin, ReadOnlyAdmin):
     def detail_tables(self, request: HttpRequest, obj: Step) -> Sequence[Table]:
         attempts = list(obj.attempts.select_related("step").order_by("-attempt")[:SHOWN])
         calls = Call.objects.filter(step_id=obj.pk).order_by("ordinal", "started_at")
-        return [attempts_table(attempts), calls_table(calls[:SHOWN], {obj.pk: obj.key})]
+        tables = [attempts_table(attempts), calls_table(calls[:SHOWN], {obj.pk: obj.key})]
+        tool_calls = ToolCall.objects.filter(workflow_id=obj.workflow_id, step_id=obj.pk).order_by(
+            "attempt", "ordinal"
+        )
+        return [*tables, tool_calls_table(tool_calls[:SHOWN])] if tool_calls.exists() else tables
 
     @display(description="step")
     def name(self, step: Step) -> str:

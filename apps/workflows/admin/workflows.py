@@ -134,12 +134,15 @@ class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, ReadOnlyAdmin):
 
     @display(description="belongs to")
     def related(self, workflow: Workflow) -> str:
-        """The run whose step has started it, the one that it replays, and those that its own steps have started."""
+        """The run whose step has started it, the one that it replays, those that its own steps have started; its session."""
         known = [("started by", workflow.parent_id), ("replays", workflow.source_id)]
         known += [("has started", pk) for pk in children_of(workflow, RELATED_SHOWN)]
         links = [
             (what, link(str(pk), "workflows_workflow_change", pk)) for what, pk in known if pk is not None
         ]
+        if workflow.session is not None:
+            session = link(str(workflow.session), "knowledge_session_change", workflow.session.pk)
+            links.append(("is a part of session", session))
         return format_html_join("\n", "<div>{} {}</div>", links) or NOTHING
 
     @display(description="took")

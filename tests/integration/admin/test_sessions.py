@@ -56,6 +56,12 @@ def test_what_was_said_is_shown_to_those_who_may_read_it(
     assert "shown to those who may read sessions" in page
 
 
+def test_a_run_leads_to_its_session(reader: Person, session: Session) -> None:
+    """And the session to its runs, for those who may read it."""
+    run = Workflow.objects.get()
+    assert change_url(session) in reader.page(change_url(run))
+
+
 def test_a_session_is_forgotten_after_a_question_and_only_by_those_who_may(
     operator: Person, reader: Person, session: Session
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -97,6 +98,22 @@ def test_turns_stand_in_the_order_of_submissions(hand: Hand, submit: Submit) -> 
         "The second one?",
         "Answer of second",
     ]
+
+
+def test_submissions_at_the_same_moment_are_in_one_session_each_at_its_place(submit: Submit) -> None:
+    """Also those that begin it, from whatever queue."""
+
+    def say(number: int) -> None:
+        try:
+            ask(submit, f"Question {number}?", queue=("interactive", "standard")[number % 2])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(say, range(16)))
+    turns = said(Session.objects.get())
+    assert [ordinal for ordinal, _, _ in turns] == list(range(1, 32, 2))
+    assert {text for _, _, text in turns} == {f"Question {number}?" for number in range(16)}
 
 
 def test_a_repeated_submission_says_nothing_again(submit: Submit, tenant: Tenant) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agentplatform.execution.retry import Failure
 from agentplatform.workflows import coordinator
-from agentplatform.workflows.decisions import Ending, Expansion
+from agentplatform.workflows.decisions import Ending, Expansion, Release
 from agentplatform.workflows.definition import (
     MAX_FAN_OUT,
     DefinitionError,
@@ -239,3 +239,31 @@ class TestFanOut:
         run.succeed("each")
         assert run.fail("each").ending is not None
         assert run.counts("each") == {SUCCEEDED: 1, DEAD: 1, CANCELLED: 1}
+
+
+class TestDecisionsOfElements:
+    """Elements of one fan-out are decided on without knowing of each other, until the last."""
+
+    EACH = define(
+        spec("each", for_each="input.items", max_concurrent=2), spec("sum", "each"), spec("free", "sum")
+    )
+
+    def test_a_decision_on_an_element_is_the_same_whatever_others_have_done(self) -> None:
+        """As long as some are left; it lets the next one start."""
+        first, second = Run(self.EACH, {"items": [1, 2, 3, 4]}), Run(self.EACH, {"items": [1, 2, 3, 4]})
+        second.succeed("each")
+        assert first.succeed("each") == second.succeed("each")
+        assert first.last.commutes
+        assert first.last.release == (Release("each", 1),)
+
+    def test_the_last_element_is_decided_on_what_there_is(self) -> None:
+        """It sets free what comes after."""
+        run = Run(self.EACH, {"items": [1, 2]})
+        assert run.succeed("each").commutes
+        assert not run.succeed("each").commutes
+        assert run.last.activate == ("sum",)
+
+    def test_a_wait_and_a_second_attempt_concern_nobody_else(self) -> None:
+        """Of any step."""
+        run = Run(self.EACH, {"items": [1]})
+        assert run.fail("each", PASSING).commutes

@@ -18,6 +18,7 @@ from agentplatform.workflows.decisions import (
     PauseRequested,
     ResumeRequested,
     StepFailed,
+    StepOmitted,
     StepSucceeded,
     StepWaits,
     WorkflowState,
@@ -34,17 +35,20 @@ from agentplatform.workflows.statuses import (
 )
 
 POLICY = RetryPolicy(max_attempts=3, max_lost_workers=2)
+MOST_ROUNDS = 3
 LOST = Failure("worker_lost", "lost", transient=True)
 
 
 @st.composite
 def definitions(draw: st.DrawFn) -> Definition:
-    """A random acyclic definition of up to seven nodes, some of them fan-outs over an input or an output."""
+    """A random acyclic definition of up to seven nodes, some of them fan-outs over an input or an output, or loops."""
     specs: list[StepSpec] = []
     for number in range(draw(st.integers(1, 7))):
         earlier = [spec.key for spec in specs]
         single = [spec.key for spec in specs if spec.for_each is None]
         sources = [None, "input.items", *(f"{key}.items" for key in single)]
+        for_each = draw(st.sampled_from(sources))
+        is_loop = for_each is None and draw(st.integers(0, 4)) == 0
         specs.append(
             StepSpec(
                 key=f"n{number}",
@@ -52,7 +56,11 @@ def definitions(draw: st.DrawFn) -> Definition:
                 needs=tuple(
                     draw(st.lists(st.sampled_from(earlier), unique=True, max_size=3)) if earlier else ()
                 ),
-                for_each=draw(st.sampled_from(sources)),
+                for_each=for_each,
+                max_concurrent=draw(st.sampled_from([None, None, 1, 2])) if for_each else None,
+                until="done" if is_loop else None,
+                max_iterations=MOST_ROUNDS if is_loop else None,
+                when=draw(st.sampled_from([None, None, "input.wanted"])),
                 on_failure=draw(st.sampled_from(["fail", "skip"])),
             )
         )
@@ -77,6 +85,7 @@ class Run(RuleBasedStateMachine):
         self.attempts: dict[tuple[str, int], int] = {}
         self.lost: dict[tuple[str, int], int] = {}
         self.endings: list[WorkflowStatus] = []
+        self.was_requeued = False
         empty, decision = coordinator.plan(definition, {"items": items})
         self.state: WorkflowState = empty
         self.store(decision)
@@ -90,18 +99,32 @@ class Run(RuleBasedStateMachine):
         if step is not None and decision.step is not None:
             self.move(step, decision.step)
         for expansion in decision.expand:
-            for index in range(expansion.count):
+            for index in range(expansion.first_index, expansion.first_index + expansion.count):
                 assert (expansion.node, index) not in self.steps, "a step came into being twice"
                 self.steps[expansion.node, index] = expansion.status
         for key in list(self.steps):
             if key[0] in decision.activate and self.steps[key] is StepStatus.BLOCKED:
                 self.move(key, StepStatus.READY)
+        self.follow(decision, expanded=True)
         if decision.ending is not None:
             assert decision.ending.status in WORKFLOW_TRANSITIONS[before]
             self.endings.append(decision.ending.status)
             for key, status in list(self.steps.items()):
                 if not status.is_terminal:
                     self.move(key, StepStatus.CANCELLED)
+
+    def follow(self, decision: Decision, *, expanded: bool = False) -> None:
+        """What comes into being, unless it has, what is released, and what is omitted."""
+        for expansion in () if expanded else decision.expand:
+            for index in range(expansion.count):
+                self.steps[expansion.node, index] = expansion.status
+        for release in decision.release:
+            blocked = [key for key in self.in_status(StepStatus.BLOCKED) if key[0] == release.node]
+            for key in blocked[: release.count]:
+                self.move(key, StepStatus.READY)
+        for key in self.in_status(StepStatus.BLOCKED):
+            if key[0] in decision.omit:
+                self.move(key, StepStatus.OMITTED)
 
     def move(self, key: tuple[str, int], target: StepStatus) -> None:
         assert target in STEP_TRANSITIONS[self.steps[key]], f"{self.steps[key]} → {target} is not legal"
@@ -141,10 +164,18 @@ class Run(RuleBasedStateMachine):
         self.attempts[key] = self.attempts.get(key, 0) + 1
 
     @precondition(has_running)
-    @rule(data=st.data(), items=st.lists(st.integers(), max_size=3))
-    def succeed(self, data: st.DataObject, items: list[int]) -> None:
+    @rule(data=st.data(), items=st.lists(st.integers(), max_size=3), done=st.booleans())
+    def succeed(self, data: st.DataObject, items: list[int], done: bool) -> None:
         key = data.draw(st.sampled_from(self.in_status(StepStatus.RUNNING)))
-        self.decide(StepSucceeded(key[0], {"items": items}), key)
+        self.decide(StepSucceeded(key[0], {"items": items, "done": done}), key)
+
+    @precondition(has_running)
+    @rule(data=st.data())
+    def omit(self, data: st.DataObject) -> None:
+        """Of a step with a condition, when it does not hold."""
+        key = data.draw(st.sampled_from(self.in_status(StepStatus.RUNNING)))
+        if self.definition.step(key[0]).when is not None and key[1] == 0:
+            self.decide(StepOmitted(key[0]), key)
 
     @precondition(has_running)
     @rule(data=st.data(), transient=st.booleans(), jitter=st.floats(0, 1, exclude_max=True))
@@ -209,6 +240,7 @@ class Run(RuleBasedStateMachine):
         assert WorkflowStatus.RUNNING in WORKFLOW_TRANSITIONS[self.state.status]
         self.state = apply_requeue(self.state, requeue, nodes)
         self.endings.clear()
+        self.was_requeued = True
         for key in sorted(self.steps):
             if key[0] in requeue.withdraw:
                 del self.steps[key]
@@ -219,6 +251,7 @@ class Run(RuleBasedStateMachine):
         for key in self.in_status(StepStatus.BLOCKED):
             if key[0] in requeue.activate:
                 self.move(key, StepStatus.READY)
+        self.follow(requeue.then)
 
     def restart(self, key: tuple[str, int], target: StepStatus) -> None:
         assert target in STEP_REQUEUE_TRANSITIONS[self.steps[key]]
@@ -231,7 +264,11 @@ class Run(RuleBasedStateMachine):
         node = data.draw(st.sampled_from([spec.key for spec in self.definition.steps]))
         event = data.draw(
             st.sampled_from(
-                [StepSucceeded(node, {"items": [1]}), self.failure((node, 0), LOST, 0.0), CancelRequested()]
+                [
+                    StepSucceeded(node, {"items": [1], "done": True}),
+                    self.failure((node, 0), LOST, 0.0),
+                    CancelRequested(),
+                ]
             )
         )
         with pytest.raises(IllegalEvent):
@@ -272,6 +309,23 @@ class Run(RuleBasedStateMachine):
                     assert self.state.nodes[source].is_settled
 
     @invariant()
+    def no_more_elements_are_under_way_than_may_be(self) -> None:
+        """A requeue starts all the elements that it names."""
+        for spec in self.definition.steps if not self.was_requeued else ():
+            under_way = [
+                key
+                for key in self.in_status(StepStatus.READY, StepStatus.RUNNING, StepStatus.WAITING)
+                if key[0] == spec.key
+            ]
+            assert spec.max_concurrent is None or len(under_way) <= spec.max_concurrent
+
+    @invariant()
+    def no_loop_goes_round_too_often(self) -> None:
+        for spec in self.definition.steps:
+            if spec.until is not None:
+                assert sum(key[0] == spec.key for key in self.steps) <= MOST_ROUNDS
+
+    @invariant()
     def no_step_is_tried_more_often_than_its_policy_says(self) -> None:
         for key, attempts in self.attempts.items():
             lost = self.lost.get(key, 0)
@@ -292,7 +346,7 @@ class Run(RuleBasedStateMachine):
             for key in self.in_status(StepStatus.READY):
                 self.claim_step(key)
             key = self.in_status(StepStatus.RUNNING)[0]
-            self.decide(StepSucceeded(key[0], {"items": [1, 2]}), key)
+            self.decide(StepSucceeded(key[0], {"items": [1, 2], "done": True}), key)
         raise AssertionError("the run did not end")
 
 

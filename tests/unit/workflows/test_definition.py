@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
+from agentplatform.workflows.definition import Definition, DefinitionError, SessionUse, StepSpec
 
 
 def define(*steps: StepSpec, **changes: Any) -> Definition:
@@ -75,6 +75,55 @@ ONE = StepSpec("one", "agent")
         ),
         ((StepSpec("one", "agent", max_attempts=0),), {}, "step 'one': max_attempts must be at least 1"),
         ((ONE,), {"input_schema": {"type": "nonsense"}}, "input_schema is not a JSON Schema"),
+        ((StepSpec("item", "agent"),), {}, "step 'item': a key is lower-case letters"),
+        ((ONE, StepSpec("two", "agent", when="one.a ==")), {}, "step 'two': when 'one.a ==' is no JMESPath"),
+        ((ONE, StepSpec("two", "agent", when="one.a")), {}, "step 'two': when 'one.a' speaks of ['one']"),
+        ((StepSpec("one", "agent", when="item.a"),), {}, "step 'one': when 'item.a' speaks of ['item']"),
+        (
+            (StepSpec("one", "agent", when="input.a", input_fields=()),),
+            {},
+            "step 'one': when 'input.a' reads the input, of which input_fields names nothing",
+        ),
+        ((StepSpec("one", "agent", until="done"),), {}, "a loop takes both, until and max_iterations"),
+        (
+            (StepSpec("one", "agent", until="done", max_iterations=101),),
+            {},
+            "step 'one': max_iterations is 1 to 100, not 101",
+        ),
+        (
+            (StepSpec("one", "agent", until="done", max_iterations=2, for_each="input.items"),),
+            {},
+            "step 'one': a step is a loop or a fan-out",
+        ),
+        ((StepSpec("one", "agent", max_concurrent=2),), {}, "are for steps with for_each"),
+        (
+            (StepSpec("one", "agent", for_each="input.items", max_concurrent=0),),
+            {},
+            "max_concurrent must be at least 1",
+        ),
+        (
+            (StepSpec("one", "agent", for_each="input.items", min_succeeded_percent=50),),
+            {},
+            "min_succeeded_percent takes on_failure='skip'",
+        ),
+        ((StepSpec("one", "agent", may_add=("x",), max_added_steps=0),), {}, "max_added_steps is 1 to 100"),
+        (
+            (StepSpec("one", "agent", may_add=("x",), for_each="input.items"),),
+            {},
+            "a step that may add others is neither",
+        ),
+        ((ONE,), {"deadline_seconds": 0}, "deadline_seconds is 1 to 604800, not 0"),
+        (
+            (ONE,),
+            {"session": SessionUse("said", "answered")},
+            "session names the field 'said' as what is said",
+        ),
+        (
+            (ONE,),
+            {"session": SessionUse("said", ""), "input_schema": {"properties": {"said": {"type": "string"}}}},
+            "session must name the field of the result that answers",
+        ),
+        ((ONE,), {"session": SessionUse("said", "a"), "is_internal": True}, "has no session"),
     ],
 )
 def test_a_wrong_definition_is_refused_at_its_place(
@@ -93,8 +142,22 @@ def test_a_definition_survives_its_journey_as_json() -> None:
         StepSpec("two", "agent", needs=("one",), for_each="one.items", on_failure="skip"),
         StepSpec("three", "agent", input_fields=("a", "b")),
         StepSpec("four", "agent", input_fields=()),
+        StepSpec(
+            "five",
+            "agent",
+            needs=("one",),
+            when="one.a",
+            for_each="input.x",
+            max_concurrent=3,
+            on_failure="skip",
+        ),
+        StepSpec("six", "agent", until="done", max_iterations=3),
+        StepSpec("seven", "agent", may_add=("agent",), max_added_steps=5),
         input_checks=("exists",),
         examples=({"a": 1},),
+        deadline_seconds=5,
+        input_schema={"properties": {"said": {"type": "string"}}},
+        session=SessionUse("said", "answered", is_required=True),
     )
     assert Definition.from_json(definition.to_json()) == definition
 
@@ -104,6 +167,7 @@ def test_a_definition_that_uses_nothing_new_keeps_its_version() -> None:
     content = define(ONE).to_json()
     assert "input_checks" not in content
     assert "is_internal" not in content
+    assert "session" not in content
     assert Definition.from_json(define(ONE, is_internal=True).to_json()).is_internal
     assert "input_fields" not in content["steps"][0]
 
