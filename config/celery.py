@@ -98,8 +98,8 @@ app.conf.update(
         },
         "renew-profiles": {
             "task": "maintenance.renew_profiles",
-            "schedule": 120.0,
-            "options": {"expires": 120.0},
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
         },
         # Each hour, so that a day is told of also when nothing ran in its own; nobody is told twice.
         "send-cost-digests": {

@@ -18,7 +18,7 @@ from agentplatform.agents.summarizing import (
 from agentplatform.llm.caching.policy import DEFAULT_TTL_SECONDS
 from agentplatform.llm.tiers import Tier
 from agentplatform.workflows.definition import Definition, SessionUse, StepSpec
-from apps.knowledge import research, source_texts
+from apps.knowledge import research, review_workflows, source_texts
 from apps.knowledge.source_texts import ONE_OF_THEM, TEXT_OR_DOCUMENT
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "extract_data",
     "research",
     "research_report",
+    "review_workflows",
     "source_texts",
     "summarize_document",
 ]

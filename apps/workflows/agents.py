@@ -2,9 +2,12 @@
 
 from agentplatform.agents import (
     answering,
+    classifying,
     conversing,
     extracting,
+    moderating,
     researching,
+    reviewing,
     sub_workflows,
     summarizing,
     tool_using,
@@ -15,9 +18,12 @@ from apps.workflows import cache_checks, session_summaries
 __all__ = [
     "answering",
     "cache_checks",
+    "classifying",
     "conversing",
     "extracting",
+    "moderating",
     "researching",
+    "reviewing",
     "session_summaries",
     "sub_workflows",
     "summarizing",
