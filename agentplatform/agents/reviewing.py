@@ -127,8 +127,9 @@ class CombineReview:
         if missing:
             message = f"The review says nothing of: {', '.join(missing)}."
             step.degradations.append(Degradation("aspects_missing", message))
+        findings = gravest_first(reviews)
         response = step.complete(
-            _review_prompt(step, reviews),
+            _review_prompt(step, reviews, findings),
             system=_REVIEW_SYSTEM,
             max_tokens=REVIEW_MAX_TOKENS,
             output_schema=REVIEW_SCHEMA,
@@ -140,7 +141,7 @@ class CombineReview:
             "summary": review["summary"].strip(),
             "recommendation": review["recommendation"],
             "scores": {one["aspect"]: one["score"] for one in reviews},
-            "findings": gravest_first(reviews),
+            "findings": findings,
             "missing": missing,
         }
 
@@ -159,9 +160,13 @@ class ConcludeReview:
 
 
 def gravest_first(reviews: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The findings of all reviews, each with its aspect; of the same severity in the order of the aspects."""
+    """The findings of all reviews, each with its aspect, in that order where they weigh the same.
+
+    What several reviewers found in the same words is one finding, with the gravest of their severities.
+    """
     found = [{"aspect": review["aspect"], **finding} for review in reviews for finding in review["findings"]]
-    return sorted(found, key=lambda finding: SEVERITIES.index(finding["severity"]))
+    found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
+    return list({finding["comment"]: finding for finding in reversed(found)}.values())[::-1]
 
 
 def _focus(step: StepContext) -> str:
@@ -169,16 +174,14 @@ def _focus(step: StepContext) -> str:
     return f" What matters most: {escape(focus)}" if focus else ""
 
 
-def _review_prompt(step: StepContext, reviews: Sequence[Mapping[str, Any]]) -> str:
-    blocks = "\n".join(
-        f"<findings>\n# {review['aspect']}: {review['score']} of {BEST_SCORE}\n\n"
-        + "\n".join(
-            f"- {finding['severity']}: {escape(finding['comment'])}" for finding in review["findings"]
-        )
-        + "\n</findings>"
-        for review in reviews
+def _review_prompt(
+    step: StepContext, reviews: Sequence[Mapping[str, Any]], findings: Sequence[Mapping[str, Any]]
+) -> str:
+    scores = "\n".join(f"- {review['aspect']}: {review['score']} of {BEST_SCORE}" for review in reviews)
+    told = "\n".join(
+        f"- {finding['severity']} ({finding['aspect']}): {escape(finding['comment'])}" for finding in findings
     )
-    return f"{blocks}\nPut the findings together.{_focus(step)}"
+    return f"<scores>\n{scores}\n</scores>\n<findings>\n{told}\n</findings>\nPut the findings together.{_focus(step)}"
 
 
 def _answer(response: ModelResponse, schema: Mapping[str, Any]) -> dict[str, Any] | None:

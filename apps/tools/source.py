@@ -55,7 +55,7 @@ def configured(tool: Tool, row: ToolSettings | None) -> OfferedTool | SkippedToo
     spec = tool.spec
     if row is not None:
         if not row.is_enabled:
-            return SkippedTool(spec.name, OFF)
+            return SkippedTool(spec.name, OFF, is_set_up=False)
         spec = replace(
             spec,
             timeout_seconds=row.timeout_seconds or spec.timeout_seconds,
@@ -63,7 +63,7 @@ def configured(tool: Tool, row: ToolSettings | None) -> OfferedTool | SkippedToo
             allowed_hosts=tuple(row.allowed_hosts),
         )
     if spec.needs_hosts and not spec.allowed_hosts:
-        return SkippedTool(spec.name, NO_HOSTS)
+        return SkippedTool(spec.name, NO_HOSTS, is_set_up=False)
     return OfferedTool(spec, tool)
 
 

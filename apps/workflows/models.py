@@ -160,6 +160,11 @@ class Workflow(models.Model):
                 condition=models.Q(cache_key__isnull=False),
                 name="workflows_workflow_cache_key",
             ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(finished_at=None) & ~models.Q(parent_id=None),
+                name="workflows_workflow_nested",
+            ),
             *(
                 models.Index(
                     fields=[name], condition=~models.Q(**{name: None}), name=f"workflows_workflow_{short}"

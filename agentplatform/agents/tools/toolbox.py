@@ -51,10 +51,11 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class SkippedTool:
-    """A tool that cannot be had now, and why, in a sentence."""
+    """A tool that cannot be had now, and why, in a sentence. One that `is_set_up` could be had at another time."""
 
     name: str
     reason: str
+    is_set_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)

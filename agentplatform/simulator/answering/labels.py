@@ -25,6 +25,7 @@ _CUES = {
     "spam": "click winner prize discount offer subscribe earn",
     "block": "kill shoot stab bomb vermin subhuman",
     "flag": "idiot stupid loser moron hate click winner prize earn",
+    "revise": "long twice missing unclear mend",
     "yes": "yes true correct indeed",
     "no": "never false incorrect wrong",
 }

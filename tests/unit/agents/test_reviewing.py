@@ -16,6 +16,7 @@ from agentplatform.agents.reviewing import (
     CombineReview,
     ConcludeReview,
     ReviewAspect,
+    gravest_first,
 )
 from agentplatform.workflows.step_spec import StepSpec
 from tests.unit.agents.scripting import Script, attempt, codes
@@ -98,7 +99,7 @@ def test_the_review_has_all_findings_the_gravest_first() -> None:
     assert review["scores"] == dict.fromkeys(ASPECTS, 7)
     assert [one["aspect"] for one in review["findings"]] == ["style", "completeness", "risks", "facts"]
     assert (review["missing"], codes(step)) == ([], [])
-    assert "- high: &lt;style&gt;" in script.prompts[0]
+    assert "- high (style): &lt;style&gt;" in script.prompts[0]
 
 
 def test_a_side_that_nobody_reviewed_is_named() -> None:
@@ -118,3 +119,20 @@ def test_the_result_says_what_was_made_of_the_review(expired: bool) -> None:
     step = attempt(Script(), {}, {"synthesise": {"summary": "Fine."}, "approve": answer})
     assert ConcludeReview().run(step) == {"summary": "Fine.", "approval": answer}
     assert codes(step) == (["approval_expired"] if expired else [])
+
+
+def test_what_several_found_in_the_same_words_is_one_finding() -> None:
+    """As grave as the gravest of them says."""
+    reviews = [
+        {"aspect": "facts", "score": 5, "findings": [finding("low", "Too long."), finding("high", "Wrong.")]},
+        {
+            "aspect": "style",
+            "score": 5,
+            "findings": [finding("medium", "Too long."), finding("low", "Dull.")],
+        },
+    ]
+    assert [(one["aspect"], one["severity"], one["comment"]) for one in gravest_first(reviews)] == [
+        ("facts", "high", "Wrong."),
+        ("style", "medium", "Too long."),
+        ("style", "low", "Dull."),
+    ]
