@@ -98,8 +98,8 @@ app.conf.update(
         },
         "renew-profiles": {
             "task": "maintenance.renew_profiles",
-            "schedule": 120.0,
-            "options": {"expires": 120.0},
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
         },
         # For plans whose hint was lost, or whose worker was.
         "make-capacity-plans": {

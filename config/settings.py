@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_results",
+    "django_celery_beat",
     "apps.console",
     "apps.tenants",
     "apps.notifications",
@@ -196,6 +197,9 @@ CELERY_RESULT_EXTENDED = True
 # --- Execution ---------------------------------------------------------------------------------------------
 LEASE_SECONDS = float(env("LEASE_SECONDS", "15"))
 LEASE_RENEWAL_SECONDS = float(env("LEASE_RENEWAL_SECONDS", "5"))
+# Schedules: how often one may come at most, and how late its message may be taken.
+SCHEDULE_MIN_SECONDS = int(env("SCHEDULE_MIN_SECONDS", "60"))
+SCHEDULE_LATE_SECONDS = int(env("SCHEDULE_LATE_SECONDS", "3600"))
 CONTINUATION_MAX_STEPS = int(env("CONTINUATION_MAX_STEPS", "50"))
 CONTINUATION_MAX_SECONDS = float(env("CONTINUATION_MAX_SECONDS", "30"))
 WORKER_MAX_STEPS = int(env("WORKER_MAX_STEPS", "100000"))

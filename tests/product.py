@@ -245,7 +245,7 @@ INVARIANTS: Mapping[str, str] = {
     "a finished workflow has no unfinished step": """
         SELECT s.id FROM workflows_step s JOIN workflows_workflow w ON w.id = s.workflow_id
         WHERE w.finished_at IS NOT NULL
-          AND s.status NOT IN ('succeeded', 'skipped', 'dead', 'cancelled')""",
+          AND s.status NOT IN ('succeeded', 'skipped', 'omitted', 'dead', 'cancelled')""",
     "a workflow ends once, and once more for each requeue": """
         SELECT workflow_id FROM workflows_event WHERE kind = 'workflow.status' GROUP BY workflow_id
         HAVING count(*) FILTER (WHERE data ->> 'status' IN ('succeeded', 'partial', 'failed', 'cancelled'))
@@ -269,6 +269,15 @@ INVARIANTS: Mapping[str, str] = {
         SELECT c.id FROM gateway_call c
         LEFT JOIN budgets_ledgerentry l ON l.call_id = c.id AND l.kind <> 'correction'
         WHERE c.status = 'settled' GROUP BY c.id HAVING count(l.id) <> 1""",
+    "a tool call that costs is in the ledger once it has ended": """
+        SELECT c.id FROM tools_toolcall c
+        LEFT JOIN budgets_ledgerentry l ON l.call_id = c.id AND l.kind = 'tool'
+        WHERE c.status <> 'started' AND c.price_usd_micros > 0 GROUP BY c.id HAVING count(l.id) <> 1""",
+    "no tool is called again that must not be": """
+        SELECT later.id FROM tools_toolcall later JOIN tools_toolcall before
+          ON before.step_id = later.step_id AND before.ordinal = later.ordinal
+         AND before.input_hash = later.input_hash AND before.attempt < later.attempt
+        WHERE before.status IN ('succeeded', 'failed') OR NOT before.is_idempotent""",
     "a workflow costs what the ledger says": """
         SELECT w.id FROM workflows_workflow w LEFT JOIN budgets_ledgerentry l ON l.workflow_id = w.id
         GROUP BY w.id HAVING w.cost_usd_micros <> coalesce(sum(l.cost_usd_micros), 0)""",
@@ -278,6 +287,13 @@ INVARIANTS: Mapping[str, str] = {
         LEFT JOIN budgets_ledgerentry l ON l.window_set_id = s.id
         GROUP BY w.id, u.used_usd_micros
         HAVING u.used_usd_micros <> w.opening_usd_micros + coalesce(sum(l.cost_usd_micros), 0)""",
+    "a step has one run at a time": """
+        SELECT parent_step_id FROM workflows_workflow
+        WHERE parent_step_id IS NOT NULL AND (finished_at IS NULL OR status IN ('succeeded', 'partial'))
+        GROUP BY parent_step_id HAVING count(*) > 1""",
+    "what a run has handed on is what the one within it had": """
+        SELECT s.id FROM workflows_step s JOIN workflows_workflow w ON w.parent_step_id = s.id
+        WHERE s.status = 'succeeded' AND w.status = 'succeeded' AND s.output IS DISTINCT FROM w.result""",
     "a run in a session that succeeded has its answer kept there": """
         SELECT said.id FROM knowledge_turn said JOIN workflows_workflow w ON w.id = said.workflow_id
         WHERE said.role = 'user' AND w.status = 'succeeded' AND NOT EXISTS (

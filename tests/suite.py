@@ -1,7 +1,7 @@
-"""The whole suite as two runs of pytest at once: `python -m tests.suite`; with arguments, one run of what they say.
+"""The whole suite in parts, two at a time: `python -m tests.suite`; with arguments, one run of what they say.
 
-The first run uses the servers of its environment; the second starts products of its own and waits for them most of the
-time, so that together they take little longer than the longer one. Its output follows that of the first.
+The first part uses the servers of its environment; the others start products of their own and wait for them most of the
+time. Whoever is done first takes the part that is left. The output of a part is printed when it has ended.
 """
 
 from __future__ import annotations
@@ -9,27 +9,37 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import IO
 
 PYTEST = (sys.executable, "-m", "pytest")
-OWN_PRODUCTS = ("tests/functional", "tests/chaos")
-REST = ("tests/unit", "tests/integration")
+PARTS = (("tests/unit", "tests/integration"), ("tests/functional",), ("tests/chaos",))
+AT_A_TIME = 2
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: that of the run which failed, if one did."""
+    """The exit status: that of a part which failed, if one did."""
     if arguments:
         return subprocess.run([*PYTEST, *arguments], check=False).returncode
-    with tempfile.TemporaryFile() as output:
-        second = subprocess.Popen([*PYTEST, *OWN_PRODUCTS], stdout=output, stderr=subprocess.STDOUT)
-        try:
-            first = subprocess.run([*PYTEST, *REST], check=False).returncode
-            status = second.wait()
-        finally:
-            second.terminate()
-        output.seek(0)
-        sys.stdout.buffer.write(output.read())
-        sys.stdout.flush()
-    return first or status
+    status = 0
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        for ended in as_completed([pool.submit(run, part) for part in PARTS]):
+            returncode, output = ended.result()
+            with output:
+                sys.stdout.buffer.write(output.read())
+                sys.stdout.flush()
+            status = returncode or status
+    return status
+
+
+def run(part: tuple[str, ...]) -> tuple[int, IO[bytes]]:
+    """Runs one part; its exit status and its output, from the start."""
+    output = tempfile.TemporaryFile()  # noqa: SIM115 - who asked reads and closes it
+    returncode = subprocess.run(
+        [*PYTEST, *part], stdout=output, stderr=subprocess.STDOUT, check=False
+    ).returncode
+    output.seek(0)
+    return returncode, output
 
 
 if __name__ == "__main__":

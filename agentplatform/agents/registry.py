@@ -154,11 +154,15 @@ class Registry:
                 raise DefinitionError(f"{place}: {error}") from error
 
     def _check_tools(self, spec: StepSpec, place: str) -> None:
-        names = spec.options.get("tools", ())
-        for name in names if isinstance(names, list | tuple) else (names,):
+        lists = [(option, spec.options.get(option, ())) for option in ("tools", "optional_tools")]
+        for option, name in [
+            (option, name)
+            for option, names in lists
+            for name in (names if isinstance(names, list | tuple) else (names,))
+        ]:
             if not isinstance(name, str) or not (name in self._tools or is_dynamic(name)):
                 raise DefinitionError(
-                    f"{place}: option tools names '{name}', which no tool is called; known are {sorted(self._tools)}, 'webhook:NAME', 'webhook:*' and 'mcp:SERVER'"
+                    f"{place}: option {option} names '{name}', which no tool is called; known are {sorted(self._tools)}, 'webhook:NAME', 'webhook:*' and 'mcp:SERVER'"
                 )
 
 

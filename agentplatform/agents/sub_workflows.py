@@ -18,7 +18,10 @@ LONGEST_WAIT_SECONDS = 3_600
 """A run's end wakes its step; this is for one whose end nobody has noticed."""
 
 
-@registry.agent("run_workflow")
+RUN_WORKFLOW = "run_workflow"
+
+
+@registry.agent(RUN_WORKFLOW)
 class RunWorkflow:
     """Runs a workflow of the type `options.workflow`. Output: its result.
 

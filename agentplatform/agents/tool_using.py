@@ -19,7 +19,7 @@ class AnswerWithTools:
     """Output: `{"answer", "tool_calls": [{"tool", "status", "code", "note"}]}`.
 
     It answers `question` of the workflow's input; where there is none, that which option `question` names. Options:
-    `tools` (names), `system` (in place of its own words), `max_turns`, `max_tool_tokens`, `max_answer_tokens`.
+    `tools` and `optional_tools` (names), `system` (in place of its own words), `max_turns`, `max_tool_tokens`, `max_answer_tokens`.
     Its answers are kept for nobody else: tools tell of the moment.
     """
 
@@ -31,6 +31,7 @@ class AnswerWithTools:
             step,
             f"<question>{escape(question)}</question>",
             tools=list(options.get("tools", ())),
+            optional=list(options.get("optional_tools", ())),
             system=str(options.get("system", _SYSTEM)),
             max_tokens=int(options.get("max_answer_tokens", ANSWER_MAX_TOKENS)),
             limits=LoopLimits(

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
-from agentplatform.outbound.addresses import AddressRefused, AddressRules, UrlRefused, parse_url
+from agentplatform.outbound.addresses import Address, AddressRefused, AddressRules, UrlRefused, parse_url
 from agentplatform.outbound.resolving import NameUnknown, Resolve
 
 NO_HOST = "The URL's host cannot be connected to."
@@ -165,7 +165,7 @@ class CheckedConnections(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        addresses = self._resolve(host, port)
+        addresses = self._resolved(host, port)
         self._rules.check(addresses)
         error: Exception = NameUnknown()
         for address in addresses:
@@ -181,6 +181,25 @@ class CheckedConnections(httpcore2.NetworkBackend):
             self.is_connected = True
             return stream
         raise error
+
+    def _resolved(self, host: str, port: int) -> list[Address]:
+        """The addresses of the host, if they are told by the deadline: nothing else bounds how long a resolver asks."""
+        told: list[list[Address] | Exception] = []
+
+        def ask() -> None:
+            try:
+                told.append(self._resolve(host, port))
+            except Exception as error:  # noqa: BLE001 - raised again by who waits
+                told.append(error)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(max(0.0, self._deadline - time.monotonic()))
+        if not told:
+            raise httpcore2.ConnectTimeout
+        if isinstance(told[0], Exception):
+            raise told[0]
+        return told[0]
 
     def _break_off_at_the_deadline(self, connected: socket.socket) -> None:
         # Another descriptor of the same connection: TLS takes the first one for itself.

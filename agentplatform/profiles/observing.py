@@ -24,6 +24,9 @@ class Measure(StrEnum):
     RETRY_SHARE = "retry_share"
 
 
+SKETCHES = frozenset({"input_tokens", "output_tokens", "slot_seconds"})
+"""Those of a profile that are looked at."""
+
 PLATFORM = ""
 """What stands for the type of task of a measure of the whole platform."""
 

@@ -118,6 +118,16 @@ def together(profiles: Iterable[Profile]) -> Profile:
     return Profile(seconds, runs, steps, calls)
 
 
+def without_sketches(profile: Profile) -> Profile:
+    """The counts alone."""
+    return Profile(
+        profile.seconds,
+        {key: Counted(one.counts) for key, one in profile.runs.items()},
+        {key: Counted(one.counts) for key, one in profile.steps.items()},
+        {key: Counted(one.counts) for key, one in profile.calls.items()},
+    )
+
+
 def _gather(whole: dict[Any, Counted], part: Mapping[Any, Counted]) -> None:
     for key, counted in part.items():
         whole.setdefault(key, Counted()).add(counted)

@@ -20,14 +20,15 @@ class Unclassifiable(ValueError):
 def classify(definitions: Iterable[Definition], workflow_input: Mapping[str, Any]) -> Definition:
     """The definition whose input schema takes the input; among several, the one whose words are nearest.
 
-    Nearness is the Jaccard index of the words of the input with those of the definition's title, description
+    Those that must be named are left out. Nearness is the Jaccard index of the words of the input with those of the definition's title, description
     and examples; a tie goes to the more specific schema (more required properties), then by name.
     """
     known = sorted(definitions, key=lambda definition: definition.type)
     fitting = [
         definition
         for definition in known
-        if Draft202012Validator(dict(definition.input_schema)).is_valid(workflow_input)
+        if not definition.is_named_only
+        and Draft202012Validator(dict(definition.input_schema)).is_valid(workflow_input)
     ]
     if not fitting:
         types = ", ".join(definition.type for definition in known)

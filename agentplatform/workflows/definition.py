@@ -96,6 +96,7 @@ class Definition:
     With `cache_ttl_seconds` the result of a run is given again for so long to the same input, `volatile_fields` of it
     left out, while all that it `depends_on` (names of registered versions, such as "knowledge") is as it was.
     A run that is submitted without one has a deadline after `deadline_seconds`; without those, its queue's.
+    One that `is_named_only` is never chosen for an input that names no type: inputs of its shape mean others too.
     One that `is_internal` is started by the platform alone; tenants see neither it nor its runs, but what they cost.
     With `session` a submission may name a session: its turns are kept, and agents can look back on them.
     """
@@ -115,6 +116,7 @@ class Definition:
     is_internal: bool = False
     deadline_seconds: int | None = None
     session: SessionUse | None = None
+    is_named_only: bool = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -168,6 +170,7 @@ class Definition:
             "is_internal",
             "deadline_seconds",
             "session",
+            "is_named_only",
         ):
             if not data[name]:
                 del data[name]

@@ -98,6 +98,11 @@ class StepSpec:
         """Every step that must have ended before this one can start."""
         return frozenset(self.needs) | ({self.list_source or INPUT} - {INPUT})
 
+    @property
+    def most_iterations(self) -> int:
+        """How often it runs at most: once, unless it is a loop."""
+        return self.max_iterations or 1
+
     def runs_for(self, document: Mapping[str, Any]) -> bool:
         """Whether its condition holds of `document`: input, item, previous and the outputs it needs, by name.
 

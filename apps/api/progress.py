@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 ENDED_STEPS = {"succeeded", "skipped", "omitted", "dead", "cancelled"}
 ENDED_WORKFLOWS = {"succeeded", "partial", "failed", "cancelled"}
 
-_READABLE = ("answer", "summary", "report")
+_READABLE = ("answer", "reply", "summary", "report")
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class WorkflowView:
         return ", ".join(f"{step['key']} {step['status']}" for step in active) or str(self.data["status"])
 
     @property
+    def waiting_for_approval(self) -> list[str]:
+        """The keys of steps that somebody has to approve or reject."""
+        return [step["key"] for step in self.data["steps"] if step.get("waiting_for") == "approval"]
+
+    @property
     def cost_usd_micros(self) -> int:
         return int(self.data.get("cost_usd_micros") or 0)
 
@@ -91,6 +96,16 @@ class WorkflowView:
         return list(dict.fromkeys(place for place in places if place))
 
     @property
+    def verdict(self) -> str:
+        """What a review recommends, and what has been made of it; empty where there is none."""
+        approval = self.result.get("approval")
+        if not isinstance(approval, dict):
+            return ""
+        said = "approved" if approval["approved"] else "rejected"
+        comment = f": {approval['comment']}" if approval["comment"] else ""
+        return f"recommends: {self.result.get('recommendation')}; {said} by {approval['by'] or 'nobody'}{comment}"
+
+    @property
     def problem(self) -> str:
         """Why there is no answer."""
         error = self.data.get("error")
@@ -104,12 +119,15 @@ class Board(Protocol):
 
     def show(self, index: int, view: WorkflowView) -> None: ...
 
+    def tell(self, index: int, message: str) -> None: ...
+
 
 class Bars:
     """One progress bar a workflow."""
 
     def __init__(self, progress: Progress, titles: Sequence[str]) -> None:
         self.progress = progress
+        self.titles = titles
         self.tasks = [
             progress.add_task(escape(title), total=None, steps="", doing="submitting", cost=0.0)
             for title in titles
@@ -127,6 +145,10 @@ class Bars:
         if view.finished:
             self.progress.stop_task(self.tasks[index])
 
+    def tell(self, index: int, message: str) -> None:
+        """Says it above the bars, where it stays."""
+        self.progress.console.print(f"{self.titles[index]}: {message}", markup=False, highlight=False)
+
 
 class Lines:
     """One line for each change of a workflow."""
@@ -143,6 +165,9 @@ class Lines:
             self.console.print(
                 f"  {self.titles[index]}  {state}  {dollars(view.cost_usd_micros)}", markup=False
             )
+
+    def tell(self, index: int, message: str) -> None:
+        self.console.print(f"  {self.titles[index]}  {message}", markup=False)
 
 
 @contextmanager
@@ -171,6 +196,8 @@ def show_outcome(console: Console, view: WorkflowView) -> None:
         console.print(view.answer, markup=False, highlight=False)
     else:
         console.print_json(data=view.data["result"])
+    if view.verdict:
+        console.print(f"[dim]  {escape(view.verdict)}[/dim]")
     for source in view.sources:
         console.print(f"[dim]  source: {escape(source)}[/dim]")
     for degradation in view.data.get("degradations") or []:

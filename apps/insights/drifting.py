@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,14 +14,14 @@ from django.utils import timezone
 
 from agentplatform.profiles.drift import Shift, shifts
 from agentplatform.profiles.drift_cost import cost_a_day_usd_micros
-from agentplatform.profiles.observing import Measure, observe
-from agentplatform.profiles.profile import Profile, together
+from agentplatform.profiles.observing import SKETCHES, Measure, Observation, observe
+from agentplatform.profiles.profile import Profile, together, without_sketches
 from apps.console.display import about_dollars
 from apps.database import release_connection
 from apps.insights.drift_models import DriftReading, DriftReference, DriftWindow
 from apps.insights.profile_models import ProfiledHour
 from apps.insights.profile_selectors import hourly_profiles
-from apps.insights.profiling import HOUR, LATEST
+from apps.insights.profiling import HOUR, LATEST, RUN_SECONDS
 from apps.notifications.event_types import DRIFT_DETECTED
 from apps.notifications.models import Audience, Severity
 from apps.notifications.services import notify
@@ -49,11 +50,14 @@ class Compared:
 def drift_watch() -> int:
     """Compares the windows that are complete and were not compared, and tells what shifted; returns how many windows."""
     try:
-        due = windows_due(timezone.now())
-        for starts_at in due:
+        until, compared = time.monotonic() + RUN_SECONDS, 0
+        for starts_at in windows_due(timezone.now()):
+            if time.monotonic() > until:
+                break
             window_store(window_compare(starts_at))
+            compared += 1
         _purge()
-        return len(due)
+        return compared
     finally:
         release_connection()
 
@@ -82,13 +86,34 @@ def window_compare(starts_at: datetime) -> Compared:
     """One window beside its reference, from the stored profiles; nothing is stored."""
     length = window_length()
     since, until = reference_of(starts_at)
-    window = together(hourly_profiles(starts_at, starts_at + length).values())
-    before = _by_window(hourly_profiles(since, until), starts_at, length)
-    before.pop(starts_at, None)
+    window = _profile(starts_at, length)
+    observed: dict[datetime, Observation] = {}
+    paid: list[Profile] = []
+    for start in _starts(since, until, starts_at, length):
+        profile = _profile(start, length)
+        if profile is not None:
+            observed[start] = observe(profile)
+            paid.append(without_sketches(profile))
     release_connection()
-    reference = {start: observe(profile) for start, profile in before.items()}
-    found = shifts(reference, starts_at, observe(window))
-    return Compared(starts_at, (since, until), len(before), window, together(before.values()), found)
+    if window is None:
+        window = Profile(length.total_seconds(), {}, {}, {})
+    found = shifts(observed, starts_at, observe(window))
+    return Compared(starts_at, (since, until), len(observed), window, together(paid), found)
+
+
+def _profile(start: datetime, length: timedelta) -> Profile | None:
+    """Of one window, with what drift looks at; None unless all its hours were measured."""
+    hours = [profile for _, profile in hourly_profiles(start, start + length, sketches=SKETCHES)]
+    return together(hours) if len(hours) == round(length / HOUR) else None
+
+
+def _starts(since: datetime, until: datetime, at: datetime, length: timedelta) -> Iterator[datetime]:
+    """The windows in [since, until) that do not overlap with the one that begins at `at`."""
+    start = at - (at - since) // length * length
+    while start + length <= until:
+        if start != at:
+            yield start
+        start += length
 
 
 def reference_of(starts_at: datetime) -> tuple[datetime, datetime]:
@@ -97,15 +122,6 @@ def reference_of(starts_at: datetime) -> tuple[datetime, datetime]:
     if named is not None:
         return named.starts_at, named.ends_at
     return starts_at - timedelta(days=settings.DRIFT_REFERENCE_DAYS), starts_at
-
-
-def _by_window(hours: Mapping[datetime, Profile], at: datetime, length: timedelta) -> dict[datetime, Profile]:
-    """Hours put together to windows of one length that do not overlap with the one that begins at `at`."""
-    groups: dict[datetime, list[Profile]] = {}
-    for hour, profile in hours.items():
-        groups.setdefault(hour - (hour - at) % length, []).append(profile)
-    count = round(length / HOUR)
-    return {start: together(parts) for start, parts in groups.items() if len(parts) == count}
 
 
 def window_store(compared: Compared) -> DriftWindow | None:

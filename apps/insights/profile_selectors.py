@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -24,19 +24,22 @@ def stored_profile(since: datetime, until: datetime, task_type: str | None = Non
 
 
 def hourly_profiles(
-    since: datetime, until: datetime, task_type: str | None = None
-) -> dict[datetime, Profile]:
-    """The same, hour by hour; hours that nobody has measured are left out."""
+    since: datetime,
+    until: datetime,
+    task_type: str | None = None,
+    sketches: Collection[str] | None = None,
+) -> Iterator[tuple[datetime, Profile]]:
+    """The same, hour by hour and read so: hours that nobody has measured are left out.
+
+    With `sketches` only those are read, by name.
+    """
     hours = ProfiledHour.objects.filter(hour__gte=since, hour__lt=until).order_by("hour")
-    found = {
-        hour: Profile(_measured_seconds(hour, at), {}, {}, {})
-        for hour, at in hours.values_list("hour", "computed_at")
-    }
-    for kind, name in ((RUNS, "runs"), (STEPS, "steps"), (CALLS, "calls")):
-        for hour, key, counts in _rows(kind, since, until, task_type):
-            if hour in found:
-                getattr(found[hour], name)[key] = counts
-    return found
+    for hour, computed_at in list(hours.values_list("hour", "computed_at")):
+        runs, steps, calls = (
+            {key: counts for _, key, counts in _rows(kind, hour, hour + HOUR, task_type, sketches)}
+            for kind in (RUNS, STEPS, CALLS)
+        )
+        yield hour, Profile(_measured_seconds(hour, computed_at), runs, steps, calls)
 
 
 def measured_seconds(since: datetime, until: datetime) -> float:
@@ -63,12 +66,17 @@ def _added_up(kind: Kind, since: datetime, until: datetime, task_type: str | Non
 
 
 def _rows(
-    kind: Kind, since: datetime, until: datetime, task_type: str | None
+    kind: Kind,
+    since: datetime,
+    until: datetime,
+    task_type: str | None,
+    sketches: Collection[str] | None = None,
 ) -> Iterator[tuple[datetime, Any, Counted]]:
     rows = kind.model._default_manager.filter(hour__gte=since, hour__lt=until).order_by()
     if task_type is not None:
         rows = rows.filter(task_type=task_type)
-    for hour, *key, counts, sketches in rows.values_list(
+    for hour, *key, counts, stored in rows.values_list(
         "hour", *kind.columns, "counts", "sketches"
     ).iterator():
-        yield hour, kind.key(*key), counted(counts, sketches)
+        wanted = stored if sketches is None else {name: stored[name] for name in sketches if name in stored}
+        yield hour, kind.key(*key), counted(counts, wanted)

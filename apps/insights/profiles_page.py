@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from agentplatform.profiles.report import Distribution, ProfileReport, profile_r
 from apps.console.pages import ConsoleAdmin
 from apps.console.spreadsheets import csv_response
 from apps.insights.panels import Column, Form, Panel
-from apps.insights.profile_charts import profile_charts
+from apps.insights.profile_charts import ProfileCharts
 from apps.insights.profile_selectors import hourly_profiles, profiled_task_types
 from apps.insights.profiling import HOUR
 
@@ -50,24 +50,31 @@ def profiles_page(page: ConsoleAdmin, request: HttpRequest) -> HttpResponseBase:
     """The page, or one of its tables as CSV, for who may see profiles."""
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
-    days = request.GET.get("days", "")
-    view = View(days if days in PERIODS else "1", request.GET.get("task_type", "").replace("\x00", ""))
-    hours = hourly_profiles(*view.period, view.task_type or None)
-    report = profile_report(together(hours.values()))
+    days, task_type = request.GET.get("days", ""), request.GET.get("task_type", "").replace("\x00", "")
+    # A week of all types is more than a page has time for.
+    view = View(days if days in PERIODS and task_type else "1", task_type)
+    charts = ProfileCharts()
+    report = profile_report(together(_charted(view, charts)))
     panels = {panel.key: panel for panel in _panels(view, report)}
     asked = request.GET.get("csv")
     if asked is not None:
         if asked not in panels:
             raise Http404
         return csv_response(request, f"profiles-{asked}", panels[asked].csv_headers, panels[asked].csv_rows())
-    return TemplateResponse(request, "insights/profiles.html", _context(page, request, view, hours, panels))
+    return TemplateResponse(request, "insights/profiles.html", _context(page, request, view, charts, panels))
+
+
+def _charted(view: View, charts: ProfileCharts) -> Iterator[Profile]:
+    for hour, profile in hourly_profiles(*view.period, view.task_type or None):
+        charts.add(hour, profile)
+        yield profile
 
 
 def _context(
     page: ConsoleAdmin,
     request: HttpRequest,
     view: View,
-    hours: dict[datetime, Profile],
+    charts: ProfileCharts,
     panels: dict[str, Panel],
 ) -> dict[str, Any]:
     request.current_app = page.admin_site.name
@@ -76,10 +83,14 @@ def _context(
         **page.admin_site.each_context(request),
         "opts": page.opts,
         "title": "Task profiles" + (f": {view.task_type}" if view.task_type else ""),
-        "lead": f"{len(hours):,} hours were measured in the last",
-        "choices": [_choice(title, view.query(days=key), key == view.days) for key, title in PERIODS.items()],
+        "lead": f"{charts.hours:,} hours were measured in the last",
+        "choices": [
+            _choice(title, view.query(days=key), key == view.days)
+            for key, title in PERIODS.items()
+            if view.task_type or key == "1"
+        ],
         "types": [_choice(title, view.query(task_type=key), key == view.task_type) for key, title in types],
-        "charts": profile_charts(hours) if hours else [],
+        "charts": charts.charts,
         "panels": [
             {"table": panel.table, "download": f"?{view.query(csv=panel.key)}", "hidden_rows": 0}
             for panel in panels.values()

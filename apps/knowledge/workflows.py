@@ -4,7 +4,6 @@ from agentplatform.agents.answering import ANSWER_MAX_TOKENS, KIND_MAX_TOKENS
 from agentplatform.agents.conversing import MAX_MESSAGE_CHARACTERS, REPLY_MAX_TOKENS
 from agentplatform.agents.extracting import EXTRACT_MAX_TOKENS, MAX_TEXT_CHARACTERS
 from agentplatform.agents.registry import registry
-from agentplatform.agents.researching import NOTES_MAX_TOKENS, PLAN_MAX_TOKENS, REPORT_MAX_TOKENS
 from agentplatform.agents.summarizing import (
     GROUP_MAX_TOKENS,
     MAX_COMBINED,
@@ -18,7 +17,7 @@ from agentplatform.agents.summarizing import (
 from agentplatform.llm.caching.policy import DEFAULT_TTL_SECONDS
 from agentplatform.llm.tiers import Tier
 from agentplatform.workflows.definition import Definition, SessionUse, StepSpec
-from apps.knowledge import research, source_texts
+from apps.knowledge import research, research_workflows, review_workflows, source_texts
 from apps.knowledge.source_texts import ONE_OF_THEM, TEXT_OR_DOCUMENT
 
 __all__ = [
@@ -26,7 +25,8 @@ __all__ = [
     "converse",
     "extract_data",
     "research",
-    "research_report",
+    "research_workflows",
+    "review_workflows",
     "source_texts",
     "summarize_document",
 ]
@@ -232,62 +232,5 @@ extract_data = registry.define(
                 },
             },
         ),
-    )
-)
-
-research_report = registry.define(
-    Definition(
-        type="research_report",
-        title="Research report",
-        description="Researches a topic in the knowledge base: plans questions, takes notes, writes a report.",
-        input_schema={
-            "type": "object",
-            "properties": {
-                "topic": {"type": "string", "minLength": 3, "maxLength": 1_000},
-            },
-            "required": ["topic"],
-            "additionalProperties": False,
-        },
-        steps=(
-            StepSpec(key="survey", agent="survey_knowledge", options={"limit": 12}),
-            StepSpec(
-                key="plan",
-                agent="plan_research",
-                needs=("survey",),
-                min_tier=Tier.BALANCED,
-                estimated_tokens=1_000,
-                # The topic and twelve headings; a plan that is none is asked for once more.
-                max_input_tokens=2 * BYTES_PER_CHARACTER * (1_000 + 12 * 500 + 1_000),
-                max_output_tokens=2 * PLAN_MAX_TOKENS,
-            ),
-            StepSpec(
-                key="notes",
-                agent="take_notes",
-                for_each="plan.questions",
-                options={"limit": 5},
-                tolerates_delay=True,
-                estimated_tokens=2_500,
-                # Five passages of 2,800 characters with title and heading, and the question.
-                max_input_tokens=2 * BYTES_PER_CHARACTER * (5 * 2_800 + 1_000),
-                max_output_tokens=2 * NOTES_MAX_TOKENS,
-                on_failure="skip",
-            ),
-            StepSpec(
-                key="report",
-                agent="write_report",
-                needs=("plan", "notes"),
-                min_tier=Tier.POWERFUL,
-                estimated_tokens=5_000,
-                # Six notes of NOTES_MAX_TOKENS with their questions, and the topic.
-                max_input_tokens=2 * 20_000,
-                max_output_tokens=2 * REPORT_MAX_TOKENS,
-                timeout_seconds=300,
-            ),
-        ),
-        result="report",
-        cache_ttl_seconds=DEFAULT_TTL_SECONDS,
-        depends_on=("knowledge",),
-        allow_partial=True,
-        examples=({"topic": "How work is kept safe when a process, a server or a provider fails"},),
     )
 )

@@ -17,6 +17,7 @@ EVENT_TYPES: dict[str, str] = {
     "workflow.held": "A workflow waits for budget.",
     "workflow.resumed": "A workflow that was held goes on.",
     "workflow.approval_requested": "A step of a workflow waits for somebody's approval.",
+    "schedule.refused": "A schedule's run could not be started; it goes on with its next time.",
     "budget.threshold": "A budget has passed one of its thresholds.",
     "budget.room": "A budget has room again, and what was held goes on.",
     "budget.velocity": "Money is spent at a pace that implies an overage.",

@@ -42,6 +42,7 @@ READABLE: dict[str, frozenset[str]] = {
             "deadletter",
             "deadlettergroup",
             "operatoraction",
+            "schedule",
         }
     ),
     "insights": frozenset(
@@ -120,6 +121,10 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "cancel_workflow",
             "pause_workflow",
             "approve_step",
+            "add_schedule",
+            "change_schedule",
+            "delete_schedule",
+            "run_schedule",
             "requeue_deadletter",
             "discard_deadletter",
         }

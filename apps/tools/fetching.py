@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from agentplatform.agents.registry import registry
 from agentplatform.agents.tools.tool import ToolContext, ToolError, ToolOutput, ToolSpec
 from agentplatform.outbound.addresses import MAX_URL_CHARACTERS
-from agentplatform.outbound.fetching import FetchPolicy, FetchRefused, fetch
 from agentplatform.outbound.resolving import Resolve, resolve_host
 from apps.notifications.resolving import address_rules
 
@@ -49,6 +48,9 @@ class HttpFetch:
         return f"tool/http_fetch/{host[:100]}"
 
     def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutput:
+        # Loaded by those alone that fetch: every process registers its tools.
+        from agentplatform.outbound.fetching import FetchPolicy, FetchRefused, fetch
+
         policy = FetchPolicy(context.spec.allowed_hosts, address_rules())
         try:
             page = fetch(arguments["url"], policy, resolve=self._resolve, deadline=context.deadline.at)

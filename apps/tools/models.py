@@ -192,9 +192,6 @@ class ToolCall(models.Model):
             models.Index(
                 fields=["started_at"], condition=models.Q(status="started"), name="tools_toolcall_in_flight"
             ),
-            models.Index(
-                fields=["started_at"], condition=models.Q(result__isnull=False), name="tools_toolcall_kept"
-            ),
         ]
 
     def __str__(self) -> str:

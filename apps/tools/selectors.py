@@ -66,6 +66,7 @@ def mcp_servers_for(tenant: Tenant) -> QuerySet[McpServer]:
 def tool_calls_of(workflow_id: uuid.UUID) -> dict[uuid.UUID, list[ToolCall]]:
     """The tool calls of a run by step, in order, without what came out of them."""
     calls: dict[uuid.UUID, list[ToolCall]] = {}
-    for call in ToolCall.objects.filter(workflow_id=workflow_id).defer("result").order_by("step_id", "id"):
+    made = ToolCall.objects.filter(workflow_id=workflow_id).defer("result")
+    for call in made.order_by("step_id", "attempt", "ordinal"):
         calls.setdefault(call.step_id, []).append(call)
     return calls

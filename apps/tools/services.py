@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from agentplatform.agents.registry import registry
 from apps.notifications.secrets import secret_encrypt, secret_make
@@ -82,11 +82,10 @@ def mcp_server_update(server: McpServer, fields: Mapping[str, Any], *, token: st
     return server
 
 
-def tool_calls_purge(*, older_than: Any, limit: int = 10_000) -> int:
-    """Deletes results of calls that no attempt will ask for again; what was called and what it cost stays."""
-    old = ToolCall.objects.filter(ended_at__lt=timezone.now() - older_than, result__isnull=False)
-    ids = list(old.order_by("started_at").values_list("pk", flat=True)[:limit])
-    return ToolCall.objects.filter(pk__in=ids).update(result=None)
+def tool_results_erase(workflow_ids: Iterable[uuid.UUID]) -> int:
+    """Takes out of the calls of runs what came out of them; what was called and what it cost stays. Returns how many."""
+    calls = ToolCall.objects.filter(workflow_id__in=list(workflow_ids), result__isnull=False)
+    return calls.update(result=None)
 
 
 def _encrypted(token: str) -> str:

@@ -18,7 +18,6 @@ from apps.circuits import SharedCircuits
 from apps.gateway.services import trips
 from apps.tools.models import ToolSettings
 from apps.tools.selectors import mcp_servers_named, tenant_tools_named, tool_settings
-from apps.tools.webhooks import WebhookTool
 
 OFF = "It is switched off."
 UNKNOWN = "There is none of this name."
@@ -56,7 +55,7 @@ def configured(tool: Tool, row: ToolSettings | None) -> OfferedTool | SkippedToo
     spec = tool.spec
     if row is not None:
         if not row.is_enabled:
-            return SkippedTool(spec.name, OFF)
+            return SkippedTool(spec.name, OFF, is_set_up=False)
         spec = replace(
             spec,
             timeout_seconds=row.timeout_seconds or spec.timeout_seconds,
@@ -64,7 +63,7 @@ def configured(tool: Tool, row: ToolSettings | None) -> OfferedTool | SkippedToo
             allowed_hosts=tuple(row.allowed_hosts),
         )
     if spec.needs_hosts and not spec.allowed_hosts:
-        return SkippedTool(spec.name, NO_HOSTS)
+        return SkippedTool(spec.name, NO_HOSTS, is_set_up=False)
     return OfferedTool(spec, tool)
 
 
@@ -78,6 +77,8 @@ def _registered(names: Sequence[str]) -> Iterator[OfferedTool | SkippedTool]:
 def _webhooks(tenant_id: uuid.UUID, names: Sequence[str]) -> Iterator[OfferedTool | SkippedTool]:
     if not names:
         return
+    from apps.tools.webhooks import WebhookTool
+
     wanted = {name.partition(":")[2] for name in names if name != ALL_WEBHOOKS}
     takes_all = ALL_WEBHOOKS in names
     rows = {row.name: row for row in tenant_tools_named(tenant_id, None if takes_all else wanted)}
@@ -94,7 +95,7 @@ def _webhooks(tenant_id: uuid.UUID, names: Sequence[str]) -> Iterator[OfferedToo
 def _mcp_tools(tenant_id: uuid.UUID, names: Sequence[str]) -> Iterator[OfferedTool | SkippedTool]:
     if not names:
         return
-    # Loaded by those alone whose steps use it: it brings much with it.
+    # Loaded by those alone whose steps use them, as webhooks are: it brings much with it.
     from apps.tools.mcp_tools import tools_of_server
 
     wanted = [name.partition(":")[2] for name in names]

@@ -76,7 +76,7 @@ class Dispatcher:
             return
         self._every(POLL_SECONDS, "timers", dispatching.wake_due)
         self._every(POLL_SECONDS, "held steps", dispatching.wake_held)
-        self._every(POLL_SECONDS, "runs of steps", dispatching.wake_parents)
+        self._every(1.0, "runs of steps", dispatching.wake_parents)
         self._every(1.0, "batches", dispatching.wake_batched)
         while dispatching.admit() >= dispatching.ADMIT_LIMIT:
             pass

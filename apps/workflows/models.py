@@ -15,6 +15,7 @@ from apps.workflows.letters import DeadLetter, DeadLetterGroup, OperatorAction
 from apps.workflows.process_models import Heartbeat, Leadership
 from apps.workflows.queue_models import Allowance, Lane, QueueConfig, QueuePace, QueuePool
 from apps.workflows.run_models import Feedback, IdempotencyKey, Signal
+from apps.workflows.schedule_models import Schedule
 
 # Django looks for models here.
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "QueueConfig",
     "QueuePace",
     "QueuePool",
+    "Schedule",
     "Signal",
 ]
 
@@ -123,6 +125,7 @@ class Workflow(models.Model):
     parent_step_id = models.UUIDField(null=True)
     root_id = models.UUIDField(null=True, help_text="The run that was submitted, in which it is nested.")
     depth = models.SmallIntegerField(default=0, db_default=0)
+    schedule_id = models.UUIDField(null=True, help_text="The schedule that has started it.")
     source_id = models.UUIDField(null=True, help_text="The run that it replays or forks.")
     added_steps = models.JSONField(default=list, db_default=[], help_text="Steps that its agents have added.")
     cost_usd_micros = models.BigIntegerField(default=0)
@@ -157,11 +160,21 @@ class Workflow(models.Model):
                 condition=models.Q(cache_key__isnull=False),
                 name="workflows_workflow_cache_key",
             ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(finished_at=None) & ~models.Q(parent_id=None),
+                name="workflows_workflow_nested",
+            ),
             *(
                 models.Index(
                     fields=[name], condition=~models.Q(**{name: None}), name=f"workflows_workflow_{short}"
                 )
-                for name, short in (("parent_id", "parent"), ("parent_step_id", "step"), ("root_id", "root"))
+                for name, short in (
+                    ("parent_id", "parent"),
+                    ("parent_step_id", "step"),
+                    ("root_id", "root"),
+                    ("schedule_id", "schedule"),
+                )
             ),
             # What ended in an hour: rows that stand together end together, so a few blocks of the table are enough.
             BrinIndex(

@@ -23,7 +23,16 @@ from apps.database import call_function, from_jsonb, release_connection
 from apps.gateway.models import Call
 from apps.tenants.models import Tenant
 from apps.workflows.encoding import run_from_json
-from apps.workflows.models import Event, Heartbeat, Lane, QueueConfig, Step, Workflow, WorkflowDefinition
+from apps.workflows.models import (
+    Event,
+    Heartbeat,
+    Lane,
+    QueueConfig,
+    Schedule,
+    Step,
+    Workflow,
+    WorkflowDefinition,
+)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -105,6 +114,11 @@ def workflows_of(tenant: Tenant) -> QuerySet[Workflow]:
     """The tenant's runs, newest first, without those that the platform has started."""
     runs = Workflow.objects.of(tenant).filter(definition__is_internal=False)
     return runs.select_related("definition", "session").order_by("-id")
+
+
+def schedules_of(tenant: Tenant) -> QuerySet[Schedule]:
+    """The tenant's schedules, the newest first."""
+    return Schedule.objects.filter(tenant=tenant).select_related("tenant").order_by("-id")
 
 
 def children_of(workflow: Workflow, limit: int) -> list[uuid.UUID]:

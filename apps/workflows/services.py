@@ -17,6 +17,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from agentplatform.agents.registry import registry
+from agentplatform.agents.sub_workflows import RUN_WORKFLOW
 from agentplatform.identifiers import uuid7
 from agentplatform.llm.caching.keys import result_key
 from agentplatform.llm.caching.normalising import without_fields
@@ -303,6 +304,8 @@ def workflow_plan(submission: Submission) -> list[PlannedStep]:
 
 
 def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedStep:
+    if spec.agent == RUN_WORKFLOW or spec.may_add:  # only the run will tell what it runs
+        return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, None, count, None)
     if not (spec.max_input_tokens or spec.max_output_tokens):
         return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, None, count, None if count is None else 0)
     models = catalogue()
@@ -311,7 +314,9 @@ def _planned(spec: StepSpec, count: int | None, queue: QueueConfig) -> PlannedSt
         attempt = models.worst_case_usd_micros(spec.tier, spec.max_input_tokens, spec.max_output_tokens)
     except ModelError:  # nobody serves it at the moment, or its price is not known
         return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, None, count, None)
-    worst_case = None if count is None else attempt * count * (spec.max_attempts or queue.max_attempts)
+    attempts = (spec.max_attempts or queue.max_attempts) * spec.most_iterations
+    # One that is tried again until the deadline has no worst case but the workflow's max_cost_usd.
+    worst_case = None if count is None or spec.on_failure == "retry" else attempt * count * attempts
     return PlannedStep(spec.key, spec.agent, spec.tier or AUTO, model, count, worst_case)
 
 

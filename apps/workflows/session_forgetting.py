@@ -20,6 +20,7 @@ from apps.gateway.cache_services import answers_purge
 from apps.gateway.services import responses_erase
 from apps.knowledge.models import Session
 from apps.knowledge.session_services import session_empty, sessions_delete, sessions_expired, turns_expire
+from apps.tools.services import tool_results_erase
 from apps.workflows.cached_results import results_purge
 from apps.workflows.models import DeadLetter, Feedback, Signal, Step, Workflow
 from apps.workflows.operations import Actor, action_record
@@ -129,3 +130,4 @@ def _empty(runs: Sequence[uuid.UUID]) -> None:
         letters = DeadLetter.objects.filter(workflow__in=ids, status=DeadLetter.Status.OPEN)
         letters.update(status=DeadLetter.Status.DISCARDED, resolved_at=Now(), resolution=DISCARDED_BECAUSE)
         responses_erase(ids)
+        tool_results_erase(ids)

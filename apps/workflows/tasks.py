@@ -14,6 +14,7 @@ from apps.workflows.dead_letters import dead_letters_file, dead_letters_sweep
 from apps.workflows.hints import FILE_LETTER_TASK, RUN_STEP_TASK
 from apps.workflows.maintenance import purge_expired_records
 from apps.workflows.reconciling import books_watch
+from apps.workflows.schedules import START_TASK, schedule_fire
 from apps.workflows.session_forgetting import sessions_upkeep
 from apps.workflows.session_summaries import summaries_advance
 from apps.workflows.worker import executor
@@ -36,6 +37,12 @@ def file_dead_letter(letter_id: str, **_: Any) -> None:
 def sweep_dead_letters(**_: Any) -> None:
     """Files the dead letters whose hint was lost."""
     dead_letters_sweep()
+
+
+@shared_task(name=START_TASK, ignore_result=True)
+def start_scheduled(schedule_id: str, **_: Any) -> None:
+    """Starts the run of a schedule that is due."""
+    schedule_fire(uuid.UUID(schedule_id))
 
 
 @shared_task(name="maintenance.advance_batches", ignore_result=True)

@@ -33,6 +33,9 @@ class Api:
     def get(self, path: str) -> dict[str, Any]:
         return self._json("GET", path)
 
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._json("POST", path, body)
+
     def put_document(self, external_id: str, fields: dict[str, str]) -> str:
         """Create the tenant's document with this external id, or replace what it holds; returns its id."""
         body = {**fields, "external_id": external_id, "content_type": "text/markdown"}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,6 +27,20 @@ QUESTIONS = (
 )
 TOPIC = "What happens to a workflow when a worker, the broker or the provider fails"
 MESSAGE = "My train leaves Lisbon at 9:40, from platform 2. At what time does my train leave Lisbon?"
+CONTENT = "Click here and earn a prize, you idiot: write to lisbon-cables@example.com for cheap cables."
+TICKETS = (
+    "I was charged twice for the same invoice.",
+    "The app crashes with an error at start.",
+    "I cannot change the email of my profile.",
+    "Please refund the payment of last month.",
+    "Login fails since the update, with a timeout.",
+    "How do I delete my account?",
+    "Is the report of last week wrong, or is it me?",
+    "Where is your office?",
+)
+TICKET_LABELS = ("billing", "technical", "account", "other")
+REVIEWED = "docs/decisions/0003-continuation.md"
+APPROVAL_COMMENT = "Approved by the runner of the samples."
 SUMMARIZED = "docs/architecture.md"
 EXTRACTED_FROM = "docs/decisions/0003-continuation.md"
 DECISION_SCHEMA: dict[str, Any] = {
@@ -71,6 +86,17 @@ def samples(document_ids: Mapping[str, str]) -> list[Sample]:
             {"document_id": document_ids[EXTRACTED_FROM], "schema": DECISION_SCHEMA},
         ),
         Sample(MESSAGE, "converse", {"message": MESSAGE}, session_id="samples"),
+        Sample(f"Moderate: {CONTENT}", "moderate_content", {"text": CONTENT}),
+        Sample(
+            f"Classify {len(TICKETS)} tickets",
+            "classify_items",
+            {"labels": list(TICKET_LABELS), "items": list(TICKETS)},
+        ),
+        Sample(
+            f"Review {REVIEWED}",
+            "review_document",
+            {"document_id": document_ids[REVIEWED], "focus": "what was rejected, and why"},
+        ),
         Sample(f"Report: {TOPIC}", "research_report", {"topic": TOPIC}),
     ]
 
@@ -161,7 +187,9 @@ def wait_for_vectors(api: Api, console: Console) -> None:
 
 
 def follow(api: Api, shown: Board, index: int, submitted: dict[str, str]) -> WorkflowView:
-    """Watch one workflow to its end: each event makes us look at the workflow, which is the truth."""
+    """Watch one workflow to its end: each event makes us look at the workflow, which is the truth.
+
+    What waits for approval is approved, as a user would do it, and said."""
     view = WorkflowView(api.get(submitted["status_url"]))
     shown.show(index, view)
     for _ in api.events(submitted["events_url"], DEADLINE_SECONDS):
@@ -169,4 +197,19 @@ def follow(api: Api, shown: Board, index: int, submitted: dict[str, str]) -> Wor
         shown.show(index, view)
         if view.finished:
             break
+        for key in view.waiting_for_approval:
+            approve(api, shown, index, submitted, key)
     return view
+
+
+def approve(api: Api, shown: Board, index: int, submitted: dict[str, str], key: str) -> None:
+    """Approve a step; nothing where somebody else has answered first. Raises ApiError."""
+    path = f"{submitted['status_url'].rstrip('/')}/steps/{key}/approve/"
+    try:
+        api.post(path, {"comment": APPROVAL_COMMENT})
+    except ApiError as error:
+        if WorkflowView(api.get(submitted["status_url"])).waiting_for_approval:
+            raise
+        shown.tell(index, f"{key} was answered by somebody else: {error}")
+    else:
+        shown.tell(index, f"{key} approved: POST {urlsplit(path).path}")

@@ -19,6 +19,7 @@ from tests.integration.stack.launching import free_ports
 
 ALL = (
     "throughput",
+    "fan_outs",
     "latency",
     "first_token",
     "streams",
@@ -64,6 +65,7 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
     from tests.benchmarks import (
         budgets,
         caching,
+        fan_outs,
         first_token,
         gateway,
         latency,
@@ -80,6 +82,8 @@ def _measure(stack: Stack, key: str, wanted: tuple[str, ...]) -> list[Result]:
     TenantTier.objects.update(**UNLIMITED)
     stack.start(["dispatcher"])
     results = throughput.measure(stack) if "throughput" in wanted else []
+    if "fan_outs" in wanted:
+        results += fan_outs.measure(stack)
     over_rest = [
         part for part in (latency, first_token, streams) if part.__name__.rpartition(".")[2] in wanted
     ]

@@ -23,11 +23,15 @@ TALK = {"SESSION_CONTEXT_TOKENS": "800"}
 """A conversation has grown large after a few turns."""
 
 
+CLOCK = {"SCHEDULE_MIN_SECONDS": "1"}
+"""A schedule may come every second."""
+
+
 @pytest.fixture(scope="session")
 def _product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     processes = (*PROCESSES, "beat")
     with running_product(
-        tmp_path_factory.mktemp("functional"), processes, **SOON, **HOOKS, **TALK
+        tmp_path_factory.mktemp("functional"), processes, **SOON, **HOOKS, **TALK, **CLOCK
     ) as product:
         yield product
 

@@ -291,6 +291,7 @@ ask_with_tools = registry.define(
                 },
             ),
         ),
+        is_named_only=True,
         result="answer",
     )
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,10 +26,11 @@ UNTRUSTED = (
 
 @dataclass(frozen=True, slots=True)
 class LoopLimits:
-    """How often a model may ask for tools, and how many tokens all turns together may take."""
+    """How often a model may ask for tools, how many at a time, and how many tokens all turns together may take."""
 
     max_turns: int = 6
     max_tokens: int = 60_000
+    max_calls_per_turn: int = MAX_CALLS_PER_TURN
 
 
 @dataclass(slots=True)
@@ -48,18 +49,23 @@ def ask_with_tools(
     system: str,
     max_tokens: int,
     limits: LoopLimits | None = None,
+    optional: Sequence[str] = (),
+    edit: Callable[[ToolResult], ToolResult] = lambda result: result,
     **more: Any,
 ) -> ToolAnswer:
     """A model's answer to `prompt`, for which it may use the tools that `tools` name.
 
-    A tool that cannot be had is skipped and said (`tool_skipped`), one that fails is told to the model and said
+    `optional` are further ones, of which nothing is said where no operator has set them up. `edit` makes of each
+    result what the model is told; the same of the same. A tool that cannot be had is skipped and said (`tool_skipped`), one that fails is told to the model and said
     (`tool_failed`). At a bound the model is asked once more, without tools, and the answer is labelled
     `tool_turns_used_up`, `tool_tokens_used_up` or `tool_time_used_up`.
     Raises ModelError, or StepError `empty_answer` or `refused`.
     """
-    loop = _Loop(step, prompt, f"{system}\n\n{UNTRUSTED}", max_tokens, more)
-    offer = step.tools.offer(step, tools)
+    loop = _Loop(step, prompt, f"{system}\n\n{UNTRUSTED}", max_tokens, more, edit)
+    offer = step.tools.offer(step, [*tools, *optional])
     for skipped in offer.skipped:
+        if skipped.name in optional and not skipped.is_set_up:
+            continue
         message = f"The tool '{skipped.name}' could not be had. {skipped.reason}"
         step.degradations.append(Degradation("tool_skipped", message))
     return loop.run(offer, limits or LoopLimits())
@@ -69,12 +75,19 @@ class _Loop:
     """One conversation with a model and its tools."""
 
     def __init__(
-        self, step: StepContext, prompt: str, system: str, max_tokens: int, more: Mapping[str, Any]
+        self,
+        step: StepContext,
+        prompt: str,
+        system: str,
+        max_tokens: int,
+        more: Mapping[str, Any],
+        edit: Callable[[ToolResult], ToolResult],
     ) -> None:
         self._step = step
         self._system = system
         self._max_tokens = max_tokens
         self._more = more
+        self._edit = edit
         self._messages: list[Mapping[str, Any]] = [{"role": "user", "content": prompt}]
         self._answer = ToolAnswer()
         self._tokens = 0
@@ -87,7 +100,7 @@ class _Loop:
                 if response.text.strip() or not uses:
                     return self._ended(response)
                 break  # cut off within what it wanted to ask of a tool
-            self._use(offer, response, uses)
+            self._use(offer, response, uses, limits.max_calls_per_turn)
             if self._tokens >= limits.max_tokens:
                 self._say(
                     "tool_tokens_used_up",
@@ -120,12 +133,14 @@ class _Loop:
         self._tokens += response.usage.total_input_tokens + response.usage.output_tokens
         return response
 
-    def _use(self, offer: Offer, response: ModelResponse, uses: Sequence[Mapping[str, Any]]) -> None:
+    def _use(
+        self, offer: Offer, response: ModelResponse, uses: Sequence[Mapping[str, Any]], most: int
+    ) -> None:
         self._step.call.restart_text()  # what it says before it uses a tool is not the answer
         said = [block for block in response.content if block.get("type") != "text" or block["text"].strip()]
         blocks = []
         for number, use in enumerate(uses):
-            result = self._result(offer, use, is_too_many=number >= MAX_CALLS_PER_TURN)
+            result = self._edit(self._result(offer, use, most, is_too_many=number >= most))
             self._note(result)
             block: dict[str, Any] = {
                 "type": "tool_result",
@@ -135,7 +150,7 @@ class _Loop:
             blocks.append({**block, "is_error": True} if result.is_error else block)
         self._messages += [{"role": "assistant", "content": said}, {"role": "user", "content": blocks}]
 
-    def _result(self, offer: Offer, use: Mapping[str, Any], *, is_too_many: bool) -> ToolResult:
+    def _result(self, offer: Offer, use: Mapping[str, Any], most: int, *, is_too_many: bool) -> ToolResult:
         name = str(use["name"])
         tool = offer.find(name)
         if tool is None:
@@ -143,7 +158,7 @@ class _Loop:
             message = f"There is no such tool; there are: {known}."
             return ToolResult("unknown tool", "failed", message, code="unknown_tool")
         if is_too_many:
-            message = f"At most {MAX_CALLS_PER_TURN} tools are used at a time; this was not done."
+            message = f"At most {most} tools are used at a time; this was not done."
             return ToolResult(name, "failed", message, code="too_many_calls")
         return self._step.tools.call(self._step, tool, use["input"])
 

@@ -51,10 +51,11 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class SkippedTool:
-    """A tool that cannot be had now, and why, in a sentence."""
+    """A tool that cannot be had now, and why, in a sentence. One that `is_set_up` could be had at another time."""
 
     name: str
     reason: str
+    is_set_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,8 @@ def _output(
     step: StepContext, tool: OfferedTool, arguments: Mapping[str, Any], context: ToolContext
 ) -> tuple[ToolOutput, bool]:
     """What the tool returns, or has returned a while ago for the same arguments; and whether it was asked for it."""
-    if not tool.spec.is_cacheable:
+    # What a conversation has asked for serves that conversation alone.
+    if not tool.spec.is_cacheable or step.session_id is not None:
         return tool.tool.run(arguments, context), True
     made: list[ToolOutput] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from anthropic.types import Message, MessageDeltaUsage, RawMessageStreamEvent
 
@@ -11,6 +12,7 @@ from agentplatform.llm.providers.interruption import RequestInFlight
 
 MAX_NAME_CHARACTERS = 128
 """How much is kept of a provider's request ids and models' names."""
+MAX_INTEGER = 2**63 - 1
 
 
 class Seen:
@@ -80,10 +82,23 @@ def response_of(message: Message, provider: str, request_id: str) -> ModelRespon
     """A whole message as a response. One without a stop reason is not whole."""
     assert message.stop_reason is not None
     return ModelResponse(
-        content=tuple(block.model_dump(mode="json", exclude_none=True) for block in message.content),
+        content=tuple(
+            _storable(block.model_dump(mode="json", exclude_none=True)) for block in message.content
+        ),
         stop_reason=message.stop_reason,
         usage=usage_of(message),
         model=message.model[:MAX_NAME_CHARACTERS],
         provider=provider,
         request_id=request_id,
     )
+
+
+def _storable(value: Any) -> Any:
+    """The value with whole numbers that JSON's readers do not take, as a tool's input may have, made into floats."""
+    if isinstance(value, dict):
+        return {name: _storable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and not -MAX_INTEGER <= value <= MAX_INTEGER:
+        return float(value) if abs(value) < 10**300 else str(value)
+    return value

@@ -30,4 +30,5 @@ def _fill_source(prompt: Prompt) -> FillSource:
     # Where a later turn brings nothing to read, as one that asks for a correction, what the earlier ones brought holds.
     given = prompt.material or read_text(prompt.earlier).material
     material = "\n\n".join(part for part in (given, results) if part)
-    return FillSource(material or prompt.ask or prompt.earlier, prompt.ask)
+    labels = prompt.labels or read_text(prompt.earlier).labels
+    return FillSource(material or prompt.ask or prompt.earlier, prompt.ask, labels, prompt.items)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agentplatform.simulator.answering.extraction import extract_answer
 from agentplatform.simulator.answering.labels import best_label
 from agentplatform.simulator.answering.prompt import Passage, Prompt, ToolResult, read_text
+from agentplatform.simulator.answering.revising import revise
 from agentplatform.simulator.answering.sentences import Sentence, headings_of, sentences_of, split_sentences
 from agentplatform.simulator.answering.summary import ASKS_SUMMARY, join_sentences, sentences_asked, summarize
 
@@ -18,11 +19,14 @@ _SHORT_RESULT = 400
 _LONG_INSTRUCTION = 400
 _LONGEST_QUOTED = 1_500
 _ASKS_SECTIONS = re.compile(r"\ba section for each\b|\bsections\b", re.IGNORECASE)
+_ASKS_REVISION = re.compile(r"\b(?:revise|rewrite|improve)\b", re.IGNORECASE)
 _FIRST_HEADING = re.compile(r"\A\s*#{1,6}[ \t]+[^\n]*\n?")
 
 
 def compose_text(prompt: Prompt) -> str:
     """Return the answer to a prompt in words taken from it."""
+    if prompt.draft and _ASKS_REVISION.search(prompt.instruction):
+        return revise(prompt.draft)
     if prompt.labels:
         return best_label(prompt.material or prompt.ask, prompt.labels)
     if prompt.tool_results:

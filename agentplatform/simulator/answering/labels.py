@@ -19,6 +19,13 @@ _CUES = {
     "bug": "error crash fails failed exception broken wrong",
     "feature": "add support wish could please request improve",
     "account": "login log password email profile sign access",
+    "harassment": "idiot stupid loser moron pathetic shut",
+    "hate": "hate vermin subhuman",
+    "violence": "kill shoot stab bomb attack beat hurt",
+    "spam": "click winner prize discount offer subscribe earn",
+    "block": "kill shoot stab bomb vermin subhuman",
+    "flag": "idiot stupid loser moron hate click winner prize earn",
+    "revise": "long twice missing unclear mend",
     "yes": "yes true correct indeed",
     "no": "never false incorrect wrong",
 }
@@ -36,29 +43,50 @@ _OPENINGS = (
     ),
     (word_set("question"), re.compile(r".*\?\s*$", re.DOTALL)),
 )
-_CATCH_ALL = frozenset({"other", "others", "general", "unknown", "none", "misc", "neutral", "unclear", "na"})
+_CATCH_ALL = frozenset(
+    {"other", "others", "general", "unknown", "none", "misc", "neutral", "unclear", "na", "allow"}
+)
 
 
 def best_label(text: str, labels: Sequence[str]) -> str:
-    """Return the one label that fits the text best.
+    """Return the one label that fits the text best; a label `name: description` is answered by its name."""
+    return _name_of(labels[best_place(text, labels)])
 
-    A label `name: description` is answered by its name. Shared words decide, then cues of common labels, then
-    shared letters; with nothing shared, a catch-all label such as `other` if there is one, else the first.
+
+def best_place(text: str, labels: Sequence[str]) -> int:
+    """Return the place of the label that fits the text best.
+
+    Shared words decide, then cues of common labels, then shared letters; with nothing shared, a catch-all label such
+    as `other` if there is one, else the first.
     """
-    names = [label.partition(":")[0].strip() or label for label in labels]
+    names = [_name_of(label) for label in labels]
+    scores = _scores(text, labels)
+    if max(scores) > 0:
+        return scores.index(max(scores))
+    for place, name in enumerate(names):
+        if set(words_of(name)) & _CATCH_ALL:
+            return place
+    letters = _trigrams(text)
+    shared = [len(_trigrams(name) & letters) / max(1, len(_trigrams(name))) for name in names]
+    return shared.index(max(shared))
+
+
+def fitting_places(text: str, labels: Sequence[str]) -> list[int]:
+    """Return the places of all labels that the text shares words or cues with."""
+    return [place for place, score in enumerate(_scores(text, labels)) if score > 0]
+
+
+def _name_of(label: str) -> str:
+    return label.partition(":")[0].strip() or label
+
+
+def _scores(text: str, labels: Sequence[str]) -> list[float]:
     terms = Counter(term_list(text))
-    scores = [
+    names = [_name_of(label) for label in labels]
+    return [
         _score(label, name, terms) + _opening_score(name, text)
         for label, name in zip(labels, names, strict=True)
     ]
-    if max(scores) > 0:
-        return names[scores.index(max(scores))]
-    for name in names:
-        if set(words_of(name)) & _CATCH_ALL:
-            return name
-    letters = _trigrams(text)
-    shared = [len(_trigrams(name) & letters) / max(1, len(_trigrams(name))) for name in names]
-    return names[shared.index(max(shared))]
 
 
 def _score(label: str, name: str, terms: Counter[str]) -> float:

@@ -1,7 +1,7 @@
 """What a conversation asks for and the material it brings, read by the prompt conventions.
 
 The last message of the user may hold `<question>` or `<topic>`, `<passages>` of `<passage id source heading>`, `<document>`,
-`<labels>` and `<schema>`. Any other pair of tags holds a document.
+`<items>` of `<item id>`, `<labels>`, `<draft>` and `<schema>`. Any other pair of tags holds a document.
 """
 
 import html
@@ -19,6 +19,7 @@ from agentplatform.simulator.request import MessagesRequest
 _ATTRIBUTE = re.compile(r"([\w-]+)=(?:\"([^\"]*)\"|'([^']*)')")
 _ATTRIBUTES = r"((?:\s+[\w-]+=(?:\"[^\"]*\"|'[^']*'))*)\s*"
 _PASSAGE = re.compile(rf"<passage{_ATTRIBUTES}>(.*?)</passage>", re.DOTALL)
+_ITEM = re.compile(rf"<item{_ATTRIBUTES}>(.*?)</item>", re.DOTALL)
 _OPENING = re.compile(rf"<([a-z][\w-]*){_ATTRIBUTES}>")
 _LABEL_SEPARATOR = re.compile(r"[,;]")
 
@@ -45,6 +46,7 @@ class ToolResult:
 class Prompt:
     """The request as the answering sees it.
 
+    `items` are the parts of a list, each to be dealt with by itself; `draft` is a text to be judged or revised.
     `instruction` is the user's latest text outside of tags, `earlier` the user's previous texts, `called_tools`
     the tools called since the latest text, `prefill` the beginning of the answer where the caller wrote it.
     """
@@ -59,6 +61,8 @@ class Prompt:
     called_tools: frozenset[str] = frozenset()
     earlier: str = ""
     prefill: str = ""
+    items: tuple[Passage, ...] = ()
+    draft: str = ""
 
     @property
     def ask(self) -> str:
@@ -67,8 +71,9 @@ class Prompt:
 
     @property
     def material(self) -> str:
-        """All the text given to answer from: documents and passages."""
-        return "\n\n".join([*self.documents, *(passage.text for passage in self.passages)])
+        """All the text given to answer from: a draft, documents, passages and items."""
+        parts = [self.draft, *self.documents, *(part.text for part in (*self.passages, *self.items))]
+        return "\n\n".join(part for part in parts if part)
 
 
 def read_prompt(request: MessagesRequest) -> Prompt:
@@ -91,9 +96,9 @@ def read_prompt(request: MessagesRequest) -> Prompt:
 def read_text(text: str, *, documents: Sequence[str] = (), **fields: Any) -> Prompt:
     """Read one text by the conventions; `fields` are further fields of the prompt."""
     passages = tuple(_passage(match) for match in _PASSAGE.finditer(text))
-    rest = _PASSAGE.sub("", text)
-    found, instruction = _tagged_blocks(rest)
-    named = {"question", "topic", "labels", "schema", "passages"}
+    items = tuple(_passage(match) for match in _ITEM.finditer(text))
+    found, instruction = _tagged_blocks(_ITEM.sub("", _PASSAGE.sub("", text)))
+    named = {"question", "topic", "labels", "schema", "passages", "items", "draft"}
     tagged = [body for tag, bodies in found.items() if tag not in named for body in bodies if body]
     return Prompt(
         question=" ".join([*found.get("question", []), *found.get("topic", [])]),
@@ -102,6 +107,8 @@ def read_text(text: str, *, documents: Sequence[str] = (), **fields: Any) -> Pro
         documents=(*documents, *tagged),
         labels=_labels(found.get("labels", [])),
         schema=_schema(found.get("schema", [])),
+        items=items,
+        draft="\n\n".join(found.get("draft", [])),
         **fields,
     )
 

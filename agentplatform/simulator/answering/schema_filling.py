@@ -10,7 +10,15 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from referencing.exceptions import Unresolvable
 
-from agentplatform.simulator.answering.labels import best_label
+from agentplatform.simulator.answering.judging import (
+    asks_for_faults,
+    bounds,
+    drawn_score,
+    faults_in,
+    is_score,
+)
+from agentplatform.simulator.answering.labels import best_place, fitting_places
+from agentplatform.simulator.answering.prompt import Passage
 from agentplatform.simulator.answering.questions import TYPICAL_QUESTIONS, research_questions
 from agentplatform.simulator.answering.sentences import headings_of, sentences_of
 from agentplatform.simulator.answering.summary import choose_sentences, key_terms
@@ -48,10 +56,20 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FillSource:
-    """What values come from: the text that is read, and what was asked about it."""
+    """What values come from: the text that is read, and what was asked about it.
+
+    `labels` say in words what values of an enumeration stand for; of `items`, a list of objects has one for each.
+    """
 
     text: str
     ask: str
+    labels: tuple[str, ...] = ()
+    items: tuple[Passage, ...] = ()
+
+    def described(self, options: Sequence[str]) -> list[str]:
+        """The options, with what their labels say of them."""
+        known = {label.partition(":")[0].strip(): label for label in self.labels}
+        return [known.get(option, option) for option in options]
 
 
 def fill_schema(schema: Schema, source: FillSource) -> Any:
@@ -165,7 +183,8 @@ class _Filler:
             number = find_number(name, self._source.text)
             return number if number in options else schema.get("default", options[0])
         labelled = labelled_value(names_of(name), self._source.text)
-        return best_label(labelled or f"{self._source.ask}\n{self._source.text}", texts)
+        text = labelled or f"{self._source.ask}\n{self._source.text}"
+        return texts[best_place(text, self._source.described(texts))]
 
     def _fill_object(self, schema: Schema, name: str, depth: int) -> dict[str, Any]:
         required = set(schema.get("required", []))
@@ -194,10 +213,15 @@ class _Filler:
     def _fill_array(self, schema: Schema, name: str, depth: int) -> list[Any]:
         items = self._merged_reference(schema.get("items", {}))
         least, most = schema.get("minItems", 0), min(schema.get("maxItems", 12), 12)
+        if self._source.items and isinstance(items, Mapping) and _type_of(items) == "object":
+            return self._item_objects(items, name, depth)
         if isinstance(items, Mapping) and _type_of(items) in ("string", "") and not items.get("format"):
-            values = self._string_items(items, name, max(least, min(3, most)))
+            values = self._string_items(items, name, least if "enum" in items else max(least, min(3, most)))
         elif isinstance(items, Mapping) and _type_of(items) == "object":
-            bullets = list_items(self._source.text) or [self._source.text]
+            if asks_for_faults(name, self._source.ask):
+                bullets = faults_in(self._source.text, min(5, most))
+            else:
+                bullets = list_items(self._source.text) or [self._source.text]
             fillers = (_Filler(self._root, FillSource(bullet, self._source.ask)) for bullet in bullets[:most])
             values = [filler.fill(items, name, depth + 1) for filler in fillers]
         else:
@@ -212,12 +236,27 @@ class _Filler:
             values.append(self.fill(items, name, depth + 1))
         return values[:most]
 
+    def _item_objects(self, items: Schema, name: str, depth: int) -> list[Any]:
+        """One object for each item of the prompt, filled from that item alone."""
+        filled = []
+        for item in self._source.items:
+            source = FillSource(item.text, "", self._source.labels)
+            value = _Filler(self._root, source).fill(items, name, depth + 1)
+            known = [key for key in ("index", "id", "number") if key in value]
+            if known and item.id.isdecimal():
+                value[known[0]] = int(item.id) if isinstance(value[known[0]], int) else item.id
+            filled.append(value)
+        return filled
+
     def _string_items(self, items: Schema, name: str, count: int) -> list[Any]:
         text = self._source.text
         if "enum" in items:
             options = [option for option in items["enum"] if isinstance(option, str)]
-            present = [option for option in options if terms_of(option) & terms_of(text)]
-            return present or [best_label(text, options)]
+            described = self._source.described(options)
+            present = [options[place] for place in fitting_places(text, described)]
+            return present or ([options[best_place(text, described)]] if count else [])
+        if asks_for_faults(name, self._source.ask):
+            return [self._fit_length(fault, items) for fault in faults_in(text, max(count, 5))]
         if set(words_of(name)) & _QUESTION_WORDS:
             questions = research_questions(self._source.ask, text, max(count, TYPICAL_QUESTIONS))
             return [self._fit_length(question, items) for question in questions]
@@ -230,9 +269,12 @@ class _Filler:
         return [self._fit_length(item, items) for item in found]
 
     def _fill_number(self, schema: Schema, name: str, *, whole: bool) -> float | int:
+        low, high = bounds(schema)
         found = find_number(name, self._source.text)
+        if is_score(name) and low is not None and high is not None:
+            labelled = labelled_value(names_of(name), self._source.text)
+            found = found if labelled else drawn_score(f"{self._source.ask}\n{self._source.text}", low, high)
         value = found if found is not None else float(schema.get("default", 0))
-        low, high = schema.get("minimum"), schema.get("maximum")
         step = schema.get("multipleOf") or (1 if whole else None)
         if "exclusiveMinimum" in schema:
             low = schema["exclusiveMinimum"] + (step or 1e-6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -19,12 +19,14 @@ from apps.api.permissions import HasOperatorScope
 from apps.insights.profile_selectors import stored_profile
 
 MAX_DAYS = 31
+MAX_DAYS_OF_ALL_TYPES = 2
+DAY = timedelta(days=1)
 
 SHARE = "0 to 1; null of nothing."
 
 
 class DistributionSerializer(serializers.Serializer):
-    """How one measure is distributed; quantiles are right to a hundredth."""
+    """How one measure is distributed; quantiles are right to a fiftieth."""
 
     count = serializers.IntegerField()
     mean = serializers.FloatField(allow_null=True)
@@ -117,22 +119,36 @@ class ProfilesView(APIView):
     @extend_schema(
         operation_id="operations_profiles",
         parameters=[
-            *PERIOD_PARAMETERS,
-            OpenApiParameter("type", OpenApiTypes.STR, description="One type of task; all without it."),
+            OpenApiParameter(
+                "from", OpenApiTypes.STR, description="As for usage; a day before `to` without it."
+            ),
+            PERIOD_PARAMETERS[1],
+            OpenApiParameter(
+                "type",
+                OpenApiTypes.STR,
+                description=f"One type of task, of up to {MAX_DAYS} days; all, of up to {MAX_DAYS_OF_ALL_TYPES}, without it.",
+            ),
             OpenApiParameter("tier", OpenApiTypes.STR, enum=[tier.value for tier in Tier]),
         ],
         responses=ProfilesSerializer,
     )
     def get(self, request: Request) -> Response:
-        since, until = period_of(request)
-        if until - since > timedelta(days=MAX_DAYS):
-            raise bad_parameter("from", f"must be at most {MAX_DAYS} days before 'to'")
+        task_type = text_parameter(request, "type")
+        since, until = _period(request, MAX_DAYS if task_type else MAX_DAYS_OF_ALL_TYPES)
         tier = text_parameter(request, "tier")
         if tier is not None and tier not in set(Tier):
             raise bad_parameter("tier", f"must be one of: {', '.join(Tier)}")
-        profile = stored_profile(since, until, text_parameter(request, "type"))
-        report = profile_report(profile, tier)
+        report = profile_report(stored_profile(since, until, task_type), tier)
         document = {"from": iso(since), "to": iso(until)}
         for name in ("measured_seconds", "types", "tasks", "nodes"):
             document[name] = getattr(report, name)
         return Response(ProfilesSerializer(document).data)
+
+
+def _period(request: Request, days: int) -> tuple[datetime, datetime]:
+    since, until = period_of(request)
+    if text_parameter(request, "from") is None:
+        since = until - DAY
+    if until - since > days * DAY:
+        raise bad_parameter("from", f"must be at most {days} days before 'to' (with a type, {MAX_DAYS})")
+    return since, until

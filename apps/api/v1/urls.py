@@ -25,6 +25,7 @@ from apps.api.v1.profiles import ProfilesView
 from apps.api.v1.queues import QueuesView
 from apps.api.v1.replays import WorkflowForkView, WorkflowReplayView
 from apps.api.v1.routing import RoutingView
+from apps.api.v1.schedules import ScheduleRunView, SchedulesView, ScheduleView
 from apps.api.v1.sessions import SessionExportView, SessionsView, SessionTurnsView, SessionView
 from apps.api.v1.signals import StepApproveView, StepRejectView, WorkflowSignalView
 from apps.api.v1.tools import (
@@ -124,5 +125,8 @@ urlpatterns = [
     path("notices/", NoticesView.as_view(), name="notices"),
     path("operations/drift/", DriftView.as_view(), name="operations-drift"),
     path("operations/profiles/", ProfilesView.as_view(), name="operations-profiles"),
+    path("schedules/", SchedulesView.as_view(), name="schedules"),
+    path("schedules/<uuid:schedule_id>/", ScheduleView.as_view(), name="schedule"),
+    path("schedules/<uuid:schedule_id>/run/", ScheduleRunView.as_view(), name="schedule-run"),
     path("operations/workflows/<str:verb>/", WorkflowOperationView.as_view(), name="workflow-operation"),
 ]

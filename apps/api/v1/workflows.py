@@ -133,6 +133,9 @@ class WorkflowsView(WaitingView):
             OpenApiParameter("status", enum=[status.value for status in WorkflowStatus]),
             OpenApiParameter("type", OpenApiTypes.STR),
             OpenApiParameter("session_id", OpenApiTypes.STR, description="Those of one conversation."),
+            OpenApiParameter(
+                "schedule", OpenApiTypes.UUID, description="Those that this schedule has started."
+            ),
             *PAGE_PARAMETERS,
         ],
     )
@@ -152,14 +155,21 @@ class WorkflowsView(WaitingView):
             workflows = workflows.filter(
                 session=session_of(tenant_of(request), session_id) or uuid.UUID(int=0)
             )
-        parent = text_parameter(request, "parent")
-        try:
-            workflows = workflows.filter(parent_id=uuid.UUID(parent) if parent else None)
-        except ValueError as error:
-            raise bad_parameter("parent", "must be the id of a workflow") from error
+        workflows = workflows.filter(parent_id=_id_parameter(request, "parent"))
+        schedule_id = _id_parameter(request, "schedule")
+        if schedule_id is not None:
+            workflows = workflows.filter(schedule_id=schedule_id)
         pages = KeysetPagination()
         page = pages.paginate_queryset(workflows, request)
         return pages.get_paginated_response(WorkflowSummarySerializer(page, many=True).data)
+
+
+def _id_parameter(request: Request, name: str) -> uuid.UUID | None:
+    value = text_parameter(request, name)
+    try:
+        return uuid.UUID(value) if value else None
+    except ValueError as error:
+        raise bad_parameter(name, "must be an id") from error
 
 
 class WorkflowView(WaitingView):

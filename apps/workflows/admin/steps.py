@@ -83,7 +83,9 @@ class StepAdmin(ApprovalsAdmin, ReadOnlyAdmin):
         attempts = list(obj.attempts.select_related("step").order_by("-attempt")[:SHOWN])
         calls = Call.objects.filter(step_id=obj.pk).order_by("ordinal", "started_at")
         tables = [attempts_table(attempts), calls_table(calls[:SHOWN], {obj.pk: obj.key})]
-        tool_calls = ToolCall.objects.filter(workflow_id=obj.workflow_id, step_id=obj.pk).order_by("id")
+        tool_calls = ToolCall.objects.filter(workflow_id=obj.workflow_id, step_id=obj.pk).order_by(
+            "attempt", "ordinal"
+        )
         return [*tables, tool_calls_table(tool_calls[:SHOWN])] if tool_calls.exists() else tables
 
     @display(description="step")

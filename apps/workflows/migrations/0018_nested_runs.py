@@ -11,6 +11,14 @@ class Migration(migrations.Migration):
 
     operations = [
         AddIndexConcurrently(
+            model_name="workflow",
+            index=models.Index(
+                condition=models.Q(("finished_at", None), models.Q(("parent_id", None), _negated=True)),
+                fields=["id"],
+                name="workflows_workflow_nested",
+            ),
+        ),
+        AddIndexConcurrently(
             model_name="step",
             index=models.Index(
                 condition=models.Q(("status", "waiting"), ("waiting_for", "workflow")),

@@ -63,7 +63,14 @@ def test_an_operator_reads_profiles(operator: Api) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["tier=huge", "from=2026-01-01&to=2026-06-01", "from=yesterday", "to=2026-01-01T00:30:00Z", "type=%00"],
+    [
+        "tier=huge",
+        "type=x&from=2026-01-01&to=2026-06-01",
+        "from=2026-01-01&to=2026-01-08",
+        "from=yesterday",
+        "to=2026-01-01T00:30:00Z",
+        "type=%00",
+    ],
 )
 def test_what_is_asked_for_has_to_make_sense(operator: Api, query: str) -> None:
     """Or it is refused, with the parameter named."""

@@ -98,7 +98,10 @@ def test_a_profile_says_what_the_rows_say(submit: Submit, worker: Worker) -> Non
 
 
 def test_a_step_is_as_long_as_it_held_its_slot(submit: Submit, hand: Hand) -> None:
-    """All its attempts count, what lay between them does not; the wait is that of its last start."""
+    """All its attempts count, what lay between them does not; the wait is that of its last start.
+
+    An attempt that only waited took its slot, and makes no retry.
+    """
     submit("fails_once")
     hand.finish(hand.claim_next(), outcome=Outcome(failure=Failure("broken", "It broke.", transient=True)))
     Step.objects.update(run_at=timezone.now())
@@ -108,11 +111,19 @@ def test_a_step_is_as_long_as_it_held_its_slot(submit: Submit, hand: Hand) -> No
     StepAttempt.objects.update(
         started_at=now - timedelta(seconds=40), finished_at=now - timedelta(seconds=36)
     )
+    StepAttempt.objects.create(
+        step=Step.objects.get(),
+        attempt=0,
+        outcome="waited",
+        worker="hand",
+        started_at=now - timedelta(seconds=60),
+        finished_at=now - timedelta(seconds=59),
+    )
     Step.objects.update(
         ready_at=now - timedelta(seconds=12), started_at=now - timedelta(seconds=10), finished_at=now
     )
     ((_, step),) = profile_measure(*last_minutes()).steps.items()
-    assert step.sketch("slot_seconds").high == pytest.approx(14)
+    assert step.sketch("slot_seconds").high == pytest.approx(15)
     assert step.sketch("wait_seconds").high == pytest.approx(2)
     assert (step["attempts"], step["retries"], step["retried"]) == (2, 1, 1)
 
@@ -156,6 +167,8 @@ def test_an_hour_that_is_measured_twice_counts_once(submit: Submit, worker: Work
     since, until = this_hour() - HOUR, this_hour() + HOUR
     assert stored_profile(since, until).steps == profile_measure(since, until).steps
     assert stored_profile(since, until).calls == profile_measure(since, until).calls
+    finished = HourlyRunProfile.objects.order_by("hour").values_list("counts__finished", flat=True)
+    assert list(finished) == [1, 1]
     (asked,) = task_profiles(stored_profile(since, until, "one_ask"))
     assert (asked.task_type, asked.tier, asked.steps["steps"], asked.calls["settled"]) == (
         "one_ask",

@@ -12,6 +12,7 @@ from agentplatform.llm.journal import Settlement, StartedCall
 from agentplatform.llm.messages import ModelResponse, Usage
 from apps.gateway.models import Call
 from apps.tools.models import ToolCall
+from apps.tools.services import tool_results_erase
 from apps.workflows.models import Step
 from tests.integration.tools.conftest import Attempts, Charge, use
 
@@ -147,6 +148,18 @@ def test_calls_of_a_step_stand_in_the_order_in_which_they_were_made(step_of: Ste
     context = attempts.begin()
     for cents in (1, 2, 2):
         use(context, tool, cents=cents)
-    rows = list(ToolCall.objects.order_by("id").values_list("ordinal", "tool", "status", "attempt"))
+    rows = list(
+        ToolCall.objects.order_by("attempt", "ordinal").values_list("ordinal", "tool", "status", "attempt")
+    )
     assert rows == [(n, "charge", "succeeded", 1) for n in range(3)]
     assert tool.times == 3
+
+
+def test_what_came_out_is_erased_with_the_run_it_is_of(step_of: StepOf) -> None:
+    """What was called stays."""
+    tool = Charge()
+    attempts = step_of(tool)
+    use(attempts.begin(), tool, cents=5)
+    assert tool_results_erase([attempts.step.workflow_id]) == 1
+    call = ToolCall.objects.get()
+    assert (call.tool, call.result) == ("charge", None)

@@ -18,7 +18,7 @@ from agentplatform.simulator.settings import SimulatorSettings
 from apps.knowledge.services import document_create
 from apps.tenants.models import Tenant
 from apps.tools import selectors
-from apps.tools.models import ToolCall, ToolSettings
+from apps.tools.models import McpServer, ToolCall, ToolSettings
 from apps.tools.services import tenant_tool_create
 from apps.tools.source import DatabaseTools, tool_breaker
 from apps.workflows.models import Workflow
@@ -28,6 +28,7 @@ from tests.hostile import HostileServer, hostile_server
 from tests.integration.conftest import Hand
 from tests.integration.gateway.test_running_steps import Nobody, Worker
 from tests.integration.tools.conftest import Submit
+from tests.mcp_server import harbour_server
 from tests.receiver import Receiver
 from tests.unit.conftest import RunningSimulator, serve
 from tests.unit.llm.conftest import gateway_to, provider_at
@@ -244,6 +245,30 @@ def test_a_tenants_webhook_is_called_signed_and_answered_from(
     call = ToolCall.objects.get()
     assert request.headers["idempotency-key"].startswith(f"{call.step_id}-0-")
     assert (call.tool, call.is_idempotent) == ("webhook__berth_lookup", False)
+
+
+def test_a_tool_of_an_mcp_server_is_called_and_answered_from(
+    worker: ToolWorker, submit: Submit, tenant: Tenant, settings: Any
+) -> None:
+    """Under the name of its server."""
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    with harbour_server() as harbour:
+        McpServer.objects.create(tenant=tenant, name="harbour", url=harbour.url)
+        workflow = asked(worker, submit, "Which berth does the ship Aurora have?")
+    assert "B7" in workflow.result["answer"]
+    assert harbour.calls[0] == "berth_of"
+    assert ToolCall.objects.get(ordinal=0).tool == "mcp__harbour__berth_of"
+
+
+def test_a_server_that_is_down_is_skipped_and_said(
+    worker: ToolWorker, submit: Submit, tenant: Tenant, settings: Any
+) -> None:
+    """The answer comes without it."""
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    McpServer.objects.create(tenant=tenant, name="harbour", url="http://127.0.0.1:9/mcp")
+    workflow = asked(worker, submit, "What is 17 * 23?")
+    messages = [one["message"] for one in workflow.degradations]
+    assert "The tool 'mcp:harbour' could not be had. Its server takes no connection." in messages
 
 
 def test_a_tool_of_another_tenant_is_nobody_elses(

@@ -49,6 +49,20 @@ def test_a_step_holds_no_slot_while_its_workflow_runs(submit: Submit, worker: On
     assert worker.done(workflow).status == "succeeded"
 
 
+def test_a_run_that_ends_before_its_step_waits_is_noticed(submit: Submit, worker: OneThread) -> None:
+    """Its end found nobody waiting; the dispatcher does."""
+    workflow = submit("outer", {"output": {"count": 1}})
+    for hint in worker.hand.admit():
+        worker.executor.run(*hint)
+    step = Step.objects.filter(workflow=workflow, node="inner")
+    step.update(status="blocked", waiting_for=None)
+    worker.work()
+    assert child_of(workflow).status == "succeeded"
+    step.update(status="waiting", waiting_for="workflow")
+    assert wake_parents() == 1
+    assert worker.done(workflow).status == "succeeded"
+
+
 def test_a_workflow_that_fails_fails_its_step_and_is_run_again_when_that_is_requeued(
     submit: Submit, worker: OneThread
 ) -> None:

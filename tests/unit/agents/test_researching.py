@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from agentplatform.agents.agent import StepError
+from agentplatform.agents.registry import Registry
 from agentplatform.agents.researching import (
     PLAN_SCHEMA,
     PlanResearch,
@@ -16,6 +18,11 @@ from agentplatform.agents.researching import (
     report_sections,
     take_notes,
 )
+from agentplatform.agents.tools.registered import RegisteredTools
+from agentplatform.agents.tools.tool import ToolContext, ToolOutput, ToolSpec
+from agentplatform.agents.tools.toolbox import Toolbox
+from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
+from agentplatform.llm.model import CallContext
 from tests.unit.agents.scripting import Script, attempt, codes
 
 QUESTIONS = ["What is a lease?", "Who renews it?", "When does it end?"]
@@ -76,6 +83,59 @@ def test_notes_are_taken_from_passages_with_their_sources() -> None:
     taken = take_notes(attempt(script, {}), QUESTIONS[2], passages)
     assert taken == note(QUESTIONS[2], "It expires. [2]", source(2, "B"))
     assert "A lease &lt;expires&gt;." in script.prompts[0]
+
+
+class Answers:
+    """A model that answers with these blocks, in order; a list of them asks for tools."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[ModelRequest] = []
+
+    def complete(self, request: ModelRequest, context: CallContext) -> ModelResponse:
+        self.asked.append(request)
+        answer = self.answers.pop(0)
+        content = ({"type": "text", "text": answer},) if isinstance(answer, str) else tuple(answer)
+        stop_reason = "end_turn" if isinstance(answer, str) else "tool_use"
+        return ModelResponse(content, stop_reason, Usage(), "m", "p", tier="fast")
+
+
+class Finds:
+    """A tool that returns this."""
+
+    def __init__(self, name: str, content: Any) -> None:
+        schema = {"type": "object", "properties": {"query": {"type": "string"}}}
+        self.spec = ToolSpec(name=name, description="Finds things.", input_schema=schema)
+        self._content = content
+
+    def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutput:
+        return ToolOutput(self._content)
+
+
+def use(name: str) -> dict[str, Any]:
+    """A block that asks for a tool."""
+    return {"type": "tool_use", "id": f"toolu_{name}", "name": name, "input": {"query": "leases"}}
+
+
+def test_what_tools_find_is_a_source_like_the_passages() -> None:
+    """Under the numbers that follow; an address is the title of a page. Tools that failed are not named."""
+    registry = Registry()
+    found = {"title": "Guide", "heading": "C", "document_id": "d2", "text": "More."}
+    registry.tool(lambda: Finds("search", {"passages": [found]}))
+    registry.tool(lambda: Finds("fetch", {"url": "https://example.com/", "text": "Page."}))
+    passages = [{"title": "Docs", "heading": "A", "document_id": "d1", "text": "First."}]
+    model = Answers([use("search"), use("fetch")], [use("nothing")], "So. [2] And. [3]")
+    step = attempt(model, {})
+    step.tools = Toolbox(RegisteredTools(registry))
+    step.options = {"tools": ["search", "fetch"], "optional_tools": ["missing"]}
+    taken = take_notes(step, QUESTIONS[0], passages)
+    assert taken["tools"] == ["search", "fetch"]
+    assert taken["sources"] == [
+        {"passage": 2, "title": "Guide", "heading": "C", "document_id": "d2"},
+        {"passage": 3, "title": "https://example.com/", "heading": "", "document_id": None},
+    ]
+    results = [json.loads(block["content"])["result"] for block in model.asked[1].messages[-1]["content"]]
+    assert (results[0]["passages"][0]["id"], results[1]["id"]) == (2, 3)
 
 
 def test_without_a_passage_no_notes_are_taken() -> None:

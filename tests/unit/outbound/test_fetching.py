@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -165,6 +166,21 @@ def test_a_server_that_does_not_come_to_its_page_is_given_up_in_time(
     began = time.monotonic()
     assert refusal(server, path, seconds=0.2).code == "timeout"
     assert time.monotonic() - began < 1
+
+
+def test_a_resolver_that_does_not_answer_is_given_up_in_time(server: HostileServer) -> None:
+    """A name's own server may keep who asks it waiting."""
+    answered = threading.Event()
+
+    class Silent(Names):
+        def __call__(self, host: str, port: int) -> list[Address]:
+            answered.wait(30)
+            return []
+
+    began = time.monotonic()
+    assert refusal(server, "/page", Silent(), seconds=0.2).code == "timeout"
+    assert time.monotonic() - began < 1
+    answered.set()
 
 
 def test_a_compression_bomb_is_refused_before_it_goes_off(server: HostileServer) -> None:

@@ -1,4 +1,4 @@
-"""Sketches of distributions: right to a hundredth, and the same however they were put together."""
+"""Sketches of distributions: right to a fiftieth, and the same however they were put together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VALUES = st.lists(st.one_of(st.just(0.0), st.floats(1e-5, 1e9)), min_size=1, max
 
 
 @given(VALUES, st.floats(0, 1))
-def test_a_quantile_is_right_to_a_hundredth_of_itself(values: list[float], share: float) -> None:
+def test_a_quantile_is_right_to_a_fiftieth_of_itself(values: list[float], share: float) -> None:
     """At any share, whatever the values are."""
     exact = sorted(values)[int(share * (len(values) - 1))]
     assert Sketch.of(values).quantile(share) == pytest.approx(exact, rel=RELATIVE_ACCURACY * 1.001)
@@ -39,7 +39,7 @@ def test_a_stored_sketch_is_read_as_it_was(values: list[float]) -> None:
 
 @given(st.floats(1e-5, 1e12))
 def test_a_bin_stands_for_what_is_in_it(value: float) -> None:
-    """No value is further than a hundredth from that of its bin."""
+    """No value is further than a fiftieth from that of its bin."""
     bin_ = bin_of(value)
     assert bin_ is not None
     assert value_of(bin_) == pytest.approx(value, rel=RELATIVE_ACCURACY * 1.001)

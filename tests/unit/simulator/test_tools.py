@@ -39,7 +39,21 @@ SEARCH = {
         "required": ["query", "limit"],
     },
 }
-TOOLS = [WEATHER, CALCULATOR, SEARCH]
+QUERY = {
+    "name": "json_query",
+    "description": "Queries JSON with a JMESPath expression.",
+    "input_schema": {
+        "type": "object",
+        "properties": {"expression": {"type": "string"}},
+        "required": ["expression"],
+    },
+}
+FETCH = {
+    "name": "http_fetch",
+    "description": "Fetches a web page by its URL.",
+    "input_schema": {"type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"]},
+}
+TOOLS = [WEATHER, CALCULATOR, SEARCH, QUERY, FETCH]
 
 
 def call(client: anthropic.Anthropic, text: str, tools: list[Any], **fields: Any) -> anthropic.types.Message:
@@ -52,6 +66,12 @@ def call(client: anthropic.Anthropic, text: str, tools: list[Any], **fields: Any
     [
         ("What is the weather in Paris in celsius?", "get_weather", {"city": "Paris", "unit": "celsius"}),
         ("What is 12 * (3 + 4)?", "calculator", {"expression": "12 * (3 + 4)"}),
+        ("Query the orders with `orders[0].id`, please.", "json_query", {"expression": "orders[0].id"}),
+        (
+            "What does https://pages.example.test/harbour say of the tide?",
+            "http_fetch",
+            {"url": "https://pages.example.test/harbour"},
+        ),
     ],
 )
 def test_the_tool_that_matches_the_request_is_called(
@@ -107,6 +127,14 @@ def test_passages_from_a_tool_are_cited(client: anthropic.Anthropic) -> None:
         ' {"id": 4, "text": "Cats sleep a lot."}]'
     )
     assert after_result(client, "How long does a lease last?", found) == "A lease lasts fifteen seconds. [3]"
+
+
+def test_a_result_may_come_in_an_object_with_notes(client: anthropic.Anthropic) -> None:
+    """What it holds is read as if it stood alone."""
+    found = '{"result": {"passages": [{"text": "A lease lasts fifteen seconds."}]}, "notes": ["Cut."]}'
+    assert after_result(client, "How long does a lease last?", found) == "A lease lasts fifteen seconds. [1]"
+    text = after_result(client, "What is the weather?", '{"error": "station offline"}', is_error=True)
+    assert text.endswith("station offline")
 
 
 def test_a_failed_tool_is_reported(client: anthropic.Anthropic) -> None:

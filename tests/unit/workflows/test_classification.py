@@ -93,3 +93,14 @@ def test_what_nobody_takes_is_said_with_what_there_is() -> None:
 def test_any_input_is_classified(workflow_input: dict[str, Any]) -> None:
     """To one that takes it."""
     assert classify([QUESTION, ANYTHING], workflow_input) in (QUESTION, ANYTHING)
+
+
+def test_a_definition_that_must_be_named_is_never_chosen() -> None:
+    """However near its words are; and where no other takes the input, none is."""
+    near = define("moderate", needing("text"), description="Moderates this very text.", is_named_only=True)
+    summary = define("summary", needing("text"), description="Something else.")
+    assert classify([near, summary], {"text": "this very text"}) is summary
+    with pytest.raises(Unclassifiable):
+        classify([near], {"text": "this very text"})
+    assert Definition.from_json(near.to_json()) == near
+    assert "is_named_only" not in summary.to_json()

@@ -39,7 +39,55 @@ RETURNS TABLE (workflow_id uuid, status text, result jsonb, error jsonb, reporte
     FROM workflows_workflow w WHERE w.parent_step_id = p_parent_step ORDER BY w.id DESC LIMIT 1
 $$;
 
--- Steps whose run has ended go on; runs whose parent has ended are to be cancelled. Returns how many steps were made
+-- Ends a run: everything unfinished is cancelled, results are gathered, webhooks that want to know are written, and the
+-- step that has started it goes on. That one's run is not locked: nobody who holds it waits for this one.
+CREATE OR REPLACE FUNCTION workflows_end(p_workflow uuid, p_ending jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_results jsonb := p_ending -> 'results';
+    v_result jsonb;
+    v_tenant uuid;
+    v_parent_step uuid;
+    v_queue text;
+BEGIN
+    INSERT INTO workflows_stepattempt (
+        step_id, attempt, outcome, worker, error_code, error_message, traceback, started_at)
+    SELECT id, attempt, 'cancelled', worker, '', '', '', started_at
+    FROM workflows_step WHERE workflow_id = p_workflow AND status = 'running';
+    WITH cancelled AS (
+        UPDATE workflows_step
+        SET status = 'cancelled', finished_at = now(), waiting_for = NULL, run_at = NULL,
+            lease_expires_at = NULL
+        WHERE workflow_id = p_workflow
+          AND status IN ('blocked', 'ready', 'dispatched', 'running', 'waiting')
+        RETURNING node, index)
+    INSERT INTO workflows_event (workflow_id, kind, data)
+    SELECT p_workflow, 'step.status', jsonb_build_object('key', node, 'index', index, 'status', 'cancelled')
+    FROM cancelled;
+    IF jsonb_array_length(v_results) = 1 AND v_results -> 0 = p_ending -> 'result_node' THEN
+        v_result := workflows_node_output(p_workflow, v_results ->> 0);
+    ELSIF jsonb_array_length(v_results) > 0 THEN
+        SELECT jsonb_object_agg(node, workflows_node_output(p_workflow, node)) INTO v_result
+        FROM jsonb_array_elements_text(v_results) AS node;
+    END IF;
+    UPDATE workflows_workflow
+    SET status = p_ending ->> 'status', result = v_result, error = nullif(p_ending -> 'error', 'null'),
+        degradations = degradations || coalesce(p_ending -> 'degradations', '[]'), finished_at = now()
+    WHERE id = p_workflow RETURNING tenant_id, parent_step_id INTO v_tenant, v_parent_step;
+    INSERT INTO workflows_event (workflow_id, kind, data)
+    VALUES (p_workflow, 'workflow.status', jsonb_build_object('status', p_ending ->> 'status'));
+    PERFORM notifications_emit(
+        v_tenant, 'workflow.finished',
+        jsonb_build_object('workflow_id', p_workflow, 'status', p_ending ->> 'status'));
+    IF v_parent_step IS NOT NULL THEN
+        UPDATE workflows_step SET status = 'ready', waiting_for = NULL, run_at = NULL, ready_at = now()
+        WHERE id = v_parent_step AND status = 'waiting' AND waiting_for = 'workflow' RETURNING queue_id INTO v_queue;
+        IF FOUND THEN
+            PERFORM workflows_mark_lane(v_queue, v_tenant);
+        END IF;
+    END IF;
+END $$;
+
+-- Steps whose run ended before they had begun to wait go on; runs whose parent has ended are to be cancelled. Returns how many steps were made
 -- ready, and which runs are orphans.
 CREATE FUNCTION workflows_wake_parents(p_limit int, OUT woken int, OUT orphans uuid[]) LANGUAGE plpgsql AS $$
 DECLARE

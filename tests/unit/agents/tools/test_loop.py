@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,7 @@ from agentplatform.agents.tools.tool import (
     ToolOutput,
     ToolSpec,
 )
-from agentplatform.agents.tools.toolbox import Toolbox
+from agentplatform.agents.tools.toolbox import Offer, SkippedTool, Toolbox
 from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy, LocalCircuits
 from agentplatform.execution.deadlines import Deadline
 from agentplatform.llm.journal import StepJournal
@@ -135,6 +136,43 @@ def test_a_question_with_arithmetic_is_calculated_and_answered(model: Any) -> No
     assert "395" in result["answer"]
     assert result["tool_calls"] == [{"tool": "calculator", "status": "succeeded"}]
     assert codes(step) == []
+
+
+class Sources:
+    """A source of tools that has none: the first was never set up, the others are away."""
+
+    def find(self, tenant_id: uuid.UUID, names: Sequence[str]) -> Offer:
+        return Offer(
+            skipped=tuple(SkippedTool(name, "Not now.", is_set_up=n > 0) for n, name in enumerate(names))
+        )
+
+
+def test_of_an_optional_tool_that_nobody_set_up_nothing_is_said() -> None:
+    """Of one that is set up and away it is, as of every other."""
+    model = Turns("It is so.")
+    for optional, told in (([], []), (["first"], []), (["first", "second"], ["tool_skipped"])):
+        step = attempt(model, {})
+        step.tools = Toolbox(Sources())
+        ask_with_tools(step, "What?", tools=[], optional=optional, system="Answer.", max_tokens=50)
+        assert codes(step) == told
+
+
+def test_what_the_model_is_told_of_a_result_can_be_edited() -> None:
+    """And how many tools it may use at a time is a limit."""
+    model = Turns([{"key": "a"}, {"key": "b"}], "Done.")
+    step = with_tools(model, Lookup("as found"))
+    ask_with_tools(
+        step,
+        "What?",
+        tools=["lookup"],
+        system="Answer.",
+        max_tokens=50,
+        limits=LoopLimits(max_calls_per_turn=1),
+        edit=lambda result: result if result.is_error else replace(result, content="as told"),
+    )
+    first, second = (block["content"] for block in model.results)
+    assert first == {"result": "as told"}
+    assert "At most 1" in second["error"]
 
 
 def test_a_failing_tool_is_told_to_the_model_and_said(model: Any) -> None:

@@ -13,12 +13,12 @@ from agentplatform.agents.tools.tool import ToolSpec
 from agentplatform.workflows.definition import Definition, DefinitionError, StepSpec
 
 
-def registry_with(tools: Any) -> Registry:
+def registry_with(tools: Any, option: str = "tools") -> Registry:
     """A registry with the calculator, and a definition whose step has this option `tools`."""
     own = Registry()
     own.agent("answer_with_tools")(AnswerWithTools)
     own.tool(Calculator)
-    step = StepSpec(key="answer", agent="answer_with_tools", options={"tools": tools})
+    step = StepSpec(key="answer", agent="answer_with_tools", options={option: tools})
     own.define(Definition("ask", "Ask", "Asks.", {"type": "object"}, (step,), "answer"))
     return own
 
@@ -34,8 +34,10 @@ def test_known_tools_and_those_that_a_run_finds_may_be_named(tools: list[str]) -
 @pytest.mark.parametrize("tools", [["calculater"], ["mcp:"], "calculater", [3], ["other:x"]])
 def test_an_unknown_tool_is_an_error_that_names_the_place(tools: Any) -> None:
     """When the definition is loaded, not when it runs."""
-    with pytest.raises(DefinitionError, match="definition 'ask', step 'answer': option tools names"):
-        registry_with(tools).check()
+    for option in ("tools", "optional_tools"):
+        place = f"definition 'ask', step 'answer': option {option} names"
+        with pytest.raises(DefinitionError, match=place):
+            registry_with(tools, option).check()
 
 
 def test_a_name_is_one_tools_alone() -> None:
