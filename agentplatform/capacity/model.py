@@ -211,9 +211,9 @@ class BudgetCap:
 class Overheads:
     """What a step costs the database and the broker, and what they can do. `make bench-planner` prints the former."""
 
-    commits_per_step: float = 9.0
-    commits_per_run: float = 4.0
-    broker_messages_per_step: float = 4.0
+    commits_per_step: float = 5.0
+    commits_per_run: float = 1.5
+    broker_messages_per_step: float = 1.0
     database_commits_per_second: float = 3_000.0
     broker_messages_per_second: float = 8_000.0
 

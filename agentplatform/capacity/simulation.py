@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isinf
 from typing import Any
@@ -30,6 +30,16 @@ MOST_CONTINUED = 50
 MOST_CONTINUED_SECONDS = 30.0
 
 Process = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A run that arrives: of which task of the workload, by its number, and of which tenant of a tier."""
+
+    at_seconds: float
+    task: int
+    tenant_tier: str
+    tenant: int
 
 
 @dataclass(slots=True)
@@ -74,10 +84,12 @@ class Simulation:
         drain_seconds: float = 0.0,
         more_tenants: float = 1.0,
         budgets: Mapping[BudgetCap, float] | None = None,
+        schedule: Sequence[Arrival] | None = None,
     ) -> None:
         """What arrives within `seconds`, after the warm-up, is measured; it has `drain_seconds` more to end.
 
-        `budgets` are what may be spent, in micro-dollars, in the whole of the simulated time.
+        `budgets` are what may be spent, in micro-dollars, in the whole of the simulated time. With a `schedule` the
+        arrivals are these, and none are drawn.
         """
         self._workload, self._platform = workload, platform
         self._warm_up, self._until, self._seed = warm_up_seconds, warm_up_seconds + seconds, seed
@@ -89,6 +101,7 @@ class Simulation:
         self._streams = max(1, round(more_tenants))
         self._rates = ProviderRates(platform.rates, SLOT_PATIENCE_SECONDS)
         self._budget_left = dict(budgets or {})
+        self._schedule = schedule
         self._lines: dict[tuple[str, str], Line] = {}
         self._in_order: list[Line] = []
         self._active: dict[str, int] = defaultdict(int)
@@ -98,11 +111,10 @@ class Simulation:
 
     def run(self) -> Measured:
         """To the end of the time; nothing arrives while it drains."""
-        for number, task in enumerate(self._workload.tasks):
-            for tier, rate in task.arrivals.items():
-                chance = random.Random(f"{self._seed}:{number}:{tier}")
-                gaps = arrival_gaps(chance, rate, task.burstiness, self._streams)
-                self._environment.process(self._arrivals(task, self._tenants[tier], chance, gaps))
+        if self._schedule is not None:
+            self._environment.process(self._scheduled(self._schedule))
+        else:
+            self._draw_arrivals()
         if any(server.station.is_lendable for server in self._servers):
             self._environment.process(self._lending())
         self._environment.run(until=self._until)
@@ -119,6 +131,19 @@ class Simulation:
     @property
     def _counts(self) -> bool:
         return bool(self._environment.now >= self._warm_up)
+
+    def _draw_arrivals(self) -> None:
+        for number, task in enumerate(self._workload.tasks):
+            for tier, rate in task.arrivals.items():
+                chance = random.Random(f"{self._seed}:{number}:{tier}")
+                gaps = arrival_gaps(chance, rate, task.burstiness, self._streams)
+                self._environment.process(self._arrivals(task, self._tenants[tier], chance, gaps))
+
+    def _scheduled(self, schedule: Sequence[Arrival]) -> Process:
+        for arrival in sorted(schedule, key=lambda one: one.at_seconds):
+            yield self._environment.timeout(max(0.0, arrival.at_seconds - self._now))
+            tenants = self._tenants[arrival.tenant_tier].tenants
+            self._arrive(self._workload.tasks[arrival.task], tenants[arrival.tenant % len(tenants)])
 
     def _arrivals(self, task: TaskLoad, tenants: Tenants, chance: random.Random, gaps: Any) -> Process:
         for gap in gaps:

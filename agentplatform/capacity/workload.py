@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from agentplatform.capacity.draws import Draw
@@ -22,6 +22,9 @@ _SEASON_ARRIVALS = 20.0
 
 _CALIBRATION_STEPS = 4_000
 
+HourOfArrivals = tuple[int, float, Mapping[str, int]]
+"""An hour of the week (0: Monday 00:00, UTC), how many seconds of it were measured, and what arrived by type."""
+
 
 def rate_key_of(provider: str, model: str) -> str:
     """What shares a provider's rates, where nobody has set any: the models of a family."""
@@ -32,18 +35,17 @@ def workload_of(
     profile: Profile,
     definitions: Mapping[str, Definition],
     *,
-    hours: Iterable[tuple[int, float, Profile]] = (),
+    hours: Sequence[HourOfArrivals] = (),
     tenant_shares: Mapping[str, tuple[float, ...]] | None = None,
     rate_key: Callable[[str, str], str] = rate_key_of,
 ) -> Workload:
     """The workload that a profile tells of.
 
-    `hours` are its parts: (hour of the week, seconds measured, profile); without them arrivals are taken to be even.
+    `hours` say when it arrived; without them arrivals are taken to be even.
     `rate_key` says what a model of a provider shares its rates with.
     Types without a known definition are taken for chains. Waits and dispatch are not known yet: see `calibrated`.
     """
     queues = grouped(profile.runs, lambda key: (key.task_type, key.queue))
-    known = list(hours)
     tasks = []
     for (task_type, queue), runs in sorted(queues.items()):
         arrivals = {
@@ -57,7 +59,7 @@ def workload_of(
                 queue,
                 arrivals,
                 _steps(profile, task_type, queue, runs, definitions.get(task_type), rate_key),
-                _season(known, task_type),
+                _season(hours, task_type),
                 _burstiness(runs.sketch("interarrival_seconds")),
                 runs.share("given_again", "finished") or 0.0,
                 runs["finished"],
@@ -220,15 +222,13 @@ def _burstiness(between: Sketch) -> float:
     return found
 
 
-def _season(hours: list[tuple[int, float, Profile]], task_type: str) -> tuple[float, ...]:
+def _season(hours: Sequence[HourOfArrivals], task_type: str) -> tuple[float, ...]:
     """The factor of each hour of the week: flat of less than a day, and by the hour of the day of less than a week."""
     seconds = [0.0] * HOURS_A_WEEK
     arrived = [0.0] * HOURS_A_WEEK
-    for hour, measured, profile in hours:
+    for hour, measured, by_type in hours:
         seconds[hour] += measured
-        arrived[hour] += sum(
-            counted["arrived"] for key, counted in profile.runs.items() if key.task_type == task_type
-        )
+        arrived[hour] += by_type.get(task_type, 0)
     covered = sum(1 for one in seconds if one > 0)
     if covered < HOURS_A_DAY or not sum(arrived):
         return FLAT

@@ -43,6 +43,9 @@ _TASK = "maintenance.make_capacity_plans"
 class TooManyPlans(Exception):
     """As many plans as may wait to be worked out do."""
 
+    def __init__(self) -> None:
+        super().__init__(f"{MOST_WAITING} plans wait to be worked out: ask again when one is ready.")
+
 
 def capacity_plan_ask(
     question: Question, *, user_id: int | None = None, api_key_id: uuid.UUID | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ from agentplatform.capacity.model import (
     TierLimits,
     Workload,
 )
-from agentplatform.capacity.workload import calibrated, rate_key_of, workload_of
+from agentplatform.capacity.workload import HourOfArrivals, calibrated, rate_key_of, workload_of
 from agentplatform.profiles.profile import Profile, together
 from agentplatform.workflows.definition import Definition
 from apps.budgets.models import Budget, Scope
@@ -46,9 +46,17 @@ TARGET_WAIT_SECONDS = {"interactive": 1.0, "standard": 10.0, "batch": 600.0}
 
 def measured_workload(since: datetime, until: datetime, platform: Platform) -> Workload:
     """What the stored profiles of [since, until) tell, in hours of the week."""
-    hourly = hourly_profiles(since, until)
-    hours = [(hour.weekday() * 24 + hour.hour, one.seconds, one) for hour, one in hourly.items()]
-    return workload_from(together(hourly.values()), since, until, platform, hours)
+    hours: list[HourOfArrivals] = []
+
+    def each() -> Iterator[Profile]:
+        for hour, profile in hourly_profiles(since, until):
+            arrived: dict[str, int] = defaultdict(int)
+            for key, counted in profile.runs.items():
+                arrived[key.task_type] += counted["arrived"]
+            hours.append((hour.weekday() * 24 + hour.hour, profile.seconds, arrived))
+            yield profile
+
+    return workload_from(together(each()), since, until, platform, hours)
 
 
 def workload_from(
@@ -56,7 +64,7 @@ def workload_from(
     since: datetime,
     until: datetime,
     platform: Platform,
-    hours: list[tuple[int, float, Profile]] | None = None,
+    hours: Sequence[HourOfArrivals] = (),
 ) -> Workload:
     """The workload of a profile that was measured in [since, until) on this platform."""
     families = sorted(
@@ -76,7 +84,7 @@ def workload_from(
     }
     shares = _tenant_shares(since, until)
     release_connection()
-    workload = workload_of(profile, definitions, hours=hours or (), tenant_shares=shares, rate_key=rate_key)
+    workload = workload_of(profile, definitions, hours=hours, tenant_shares=shares, rate_key=rate_key)
     return calibrated(workload, platform, profile)
 
 
@@ -261,7 +269,7 @@ def complexities_between(
                 pk__gte=first_id(since - CLOCK_SLACK),
                 pk__lt=first_id(until + CLOCK_SLACK),
                 status=Call.Status.SETTLED,
-                cache=None,
+                cache__isnull=True,
             )
             .order_by()
             .annotate(rounded=Round("complexity", precision=2))

@@ -4,6 +4,7 @@ from django.urls import path
 
 from apps.api.v1.budgets import BudgetView
 from apps.api.v1.cache import CachePurgeView, CacheView
+from apps.api.v1.capacity import CapacityPlansView, CapacityPlanView
 from apps.api.v1.circuits import CircuitOpenView, CircuitResetView, CircuitsView
 from apps.api.v1.control import WorkflowCancelView, WorkflowPauseView, WorkflowResumeView
 from apps.api.v1.dead_letters import (
@@ -123,6 +124,8 @@ urlpatterns = [
     path("tools/mcp-servers/", McpServersView.as_view(), name="mcp-servers"),
     path("tools/mcp-servers/<uuid:server_id>/", McpServerView.as_view(), name="mcp-server"),
     path("notices/", NoticesView.as_view(), name="notices"),
+    path("operations/capacity/", CapacityPlansView.as_view(), name="operations-capacity"),
+    path("operations/capacity/<uuid:plan_id>/", CapacityPlanView.as_view(), name="operations-capacity-plan"),
     path("operations/drift/", DriftView.as_view(), name="operations-drift"),
     path("operations/profiles/", ProfilesView.as_view(), name="operations-profiles"),
     path("schedules/", SchedulesView.as_view(), name="schedules"),

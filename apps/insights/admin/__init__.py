@@ -1,5 +1,5 @@
-"""The pages of this app: the front page, projections and costs, profiles of tasks and drift."""
+"""The pages of this app: the front page, projections and costs, profiles of tasks, drift and plans."""
 
-from apps.insights.admin import profiles, projections
+from apps.insights.admin import capacity, profiles, projections
 
-__all__ = ["profiles", "projections"]
+__all__ = ["capacity", "profiles", "projections"]
