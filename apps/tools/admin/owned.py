@@ -21,6 +21,7 @@ from apps.console.fields import DollarsField
 from apps.console.operations import Operation, Secret, is_confirmed, operation_page, secret_page
 from apps.console.reading import withheld
 from apps.console.tables import Table
+from apps.gateway.circuits import CircuitsAway, circuit_reset
 from apps.notifications.resolving import check_url
 from apps.tools.admin.calls import tool_calls_table
 from apps.tools.admin.settings import PRICE_HELP, PricedAdmin
@@ -104,7 +105,11 @@ class _OwnedAdmin(PricedAdmin):
             title = f"Reset the circuit of {row}?"
             operation = Operation(title, explanation, "Reset", self.detail_url(row))
             return operation_page(self, request, operation)
-        tool_breaker().reset(self.circuit_key(row))
+        try:
+            circuit_reset(self.circuit_key(row))
+        except CircuitsAway as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(self.detail_url(row))
         self.record(request, row, "Reset its circuit")
         messages.success(request, "Its circuit is closed.")
         return HttpResponseRedirect(self.detail_url(row))
