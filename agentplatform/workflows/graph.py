@@ -84,7 +84,7 @@ def graph_of(definition: Definition, state: WorkflowState) -> Graph:
             key=spec.key,
             agent=spec.agent,
             kind="fan_out" if spec.for_each is not None else "loop" if spec.until is not None else "step",
-            status=_status_of(state.nodes[spec.key]),
+            status=_status_of(state.nodes[spec.key], has_ended=state.status.is_terminal),
             counts=state.nodes[spec.key].counts,
             total=state.nodes[spec.key].total,
             layer=layers[spec.key],
@@ -100,8 +100,10 @@ def graph_of(definition: Definition, state: WorkflowState) -> Graph:
     return Graph(nodes, edges)
 
 
-def _status_of(node: NodeState) -> StepStatus:
+def _status_of(node: NodeState, *, has_ended: bool) -> StepStatus:
     """The status of its steps that matters most; a fan-out over nothing has succeeded, one without a list is blocked."""
+    if node.total is None and has_ended:
+        return StepStatus.CANCELLED
     for status in _BY_WEIGHT:
         if node.counts.get(status, 0):
             return status

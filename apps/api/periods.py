@@ -34,6 +34,8 @@ def period_of(request: Request) -> tuple[datetime, datetime]:
     """[from, to) of the request, in UTC. Raises a 400 Problem."""
     present = timezone.now().replace(minute=0, second=0, microsecond=0) + HOUR
     until = _moment(request, "to", present)
+    if until - datetime.min.replace(tzinfo=UTC) < timedelta(days=MAX_DAYS):
+        raise bad_parameter("to", "must be a day of our time")
     since = _moment(request, "from", _midnight((until - timedelta(days=DEFAULT_DAYS)).date()))
     if since >= until:
         raise bad_parameter("from", "must be before 'to'")

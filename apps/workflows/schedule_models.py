@@ -31,7 +31,9 @@ class Schedule(models.Model):
     input = models.JSONField(default=dict, blank=True)
     queue = models.ForeignKey(QueueConfig, on_delete=models.PROTECT, related_name="+", default="standard")
     deadline_seconds = models.PositiveIntegerField(null=True, blank=True)
-    max_cost_usd_micros = models.BigIntegerField(null=True, blank=True)
+    max_cost_usd_micros = models.BigIntegerField(
+        "max cost", null=True, blank=True, help_text="Of a run, in micro-dollars: 1000000 is a dollar."
+    )
     metadata = models.JSONField(default=dict, blank=True)
     cron = models.CharField(
         max_length=200,

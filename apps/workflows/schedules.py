@@ -29,6 +29,7 @@ MAX_SCHEDULES = 100
 """How many a tenant may have."""
 
 MAX_EVERY_SECONDS = 31 * 86_400
+CRON_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 EARLY = timedelta(seconds=1)
 """So much before its time a schedule may be told that it is due: the clocks of two processes differ."""
 
@@ -81,14 +82,22 @@ def schedule_create(*, tenant: Tenant, fields: Mapping[str, Any], api_key: ApiKe
 
 
 def schedule_update(schedule: Schedule, fields: Mapping[str, Any]) -> Schedule:
-    """Changes a schedule; its next time is worked out anew. Raises InvalidSchedule and NameTaken."""
-    for name, value in _placed(fields).items():
-        setattr(schedule, name, value)
-    schedule_check(schedule)
+    """Changes a schedule, and returns it; its next time is worked out anew.
+
+    Raises InvalidSchedule, NameTaken, and Schedule.DoesNotExist where it is gone.
+    """
     with transaction.atomic():
-        Schedule.objects.select_for_update(no_key=True).get(pk=schedule.pk)
-        _save(schedule)
-    return schedule
+        # As it is now: a time that is served, or another change, comes before or after this one and is kept.
+        locked = (
+            Schedule.objects.select_for_update(no_key=True, of=("self",))
+            .select_related("tenant", "periodic_task")
+            .get(pk=schedule.pk)
+        )
+        for name, value in _placed(fields).items():
+            setattr(locked, name, value)
+        schedule_check(locked)
+        _save(locked)
+    return locked
 
 
 def schedule_delete(schedule: Schedule) -> None:
@@ -101,7 +110,10 @@ def schedule_delete(schedule: Schedule) -> None:
 
 
 def schedule_run(schedule: Schedule, *, idempotency_key: str | None = None) -> StartedWorkflow:
-    """Starts a run of it at once, whatever the time. Raises InvalidSubmission and IdempotencyConflict."""
+    """Starts a run of it at once, whatever the time.
+
+    Raises InvalidSubmission, IdempotencyConflict, and Schedule.DoesNotExist where it is gone.
+    """
     with transaction.atomic():
         locked = Schedule.objects.select_for_update(no_key=True).get(pk=schedule.pk)
         return _start(locked, idempotency_key)
@@ -116,13 +128,16 @@ def schedule_fire(schedule_id: uuid.UUID) -> uuid.UUID | None:
         with transaction.atomic():
             schedule = (
                 Schedule.objects.select_for_update(no_key=True, of=("self",))
-                .select_related("tenant")
+                .select_related("tenant", "periodic_task")
                 .filter(pk=schedule_id, is_enabled=True)
                 .first()
             )
             if schedule is None or not _is_due(schedule, timezone.now()):
                 return None
-            schedule.next_run_at = due_after(schedule, timezone.now())
+            if _has_ended(schedule):
+                _retire(schedule)
+                return None
+            schedule.next_run_at = _next_time(schedule)
             schedule.save(update_fields=["next_run_at"])
             if _is_under_way(schedule):
                 schedule.last_skipped_at = timezone.now()
@@ -158,6 +173,7 @@ def schedule_check(schedule: Schedule) -> None:
         _submission(schedule)
     except InvalidSubmission as error:
         errors += error.errors
+    errors = errors or _faults_of_times(schedule)
     if errors:
         raise InvalidSchedule(errors)
 
@@ -174,10 +190,33 @@ def due_after(schedule: Schedule, moment: datetime) -> datetime:
     return (due + timedelta(seconds=30)).replace(second=0, microsecond=0)
 
 
+def _next_time(schedule: Schedule) -> datetime | None:
+    """The next time from now on at which it is to run; None where it has ended by then."""
+    now = timezone.now()
+    following = due_after(schedule, max(now, schedule.starts_at or now))
+    return None if schedule.ends_at is not None and following > schedule.ends_at else following
+
+
+def _faults_of_times(schedule: Schedule) -> list[tuple[tuple[str | int, ...], str]]:
+    try:
+        following = _next_time(schedule)
+    except (OverflowError, RuntimeError):
+        return [(("starts_at",), "None of its times comes after that.")]
+    if following is None and schedule.is_enabled:
+        return [(("ends_at",), "None of its times comes before that.")]
+    return []
+
+
 def _faults_of_cron(schedule: Schedule) -> list[tuple[tuple[str | int, ...], str]]:
-    if len(schedule.cron.split()) != 5:
+    fields = schedule.cron.split()
+    if len(fields) != len(CRON_FIELDS):
         what = "Five fields: minute, hour, day of the month, month, day of the week; as in 30 7 * * 1-5."
         return [(("cron",), what)]
+    for name, written in zip(CRON_FIELDS, fields, strict=True):
+        longest = CrontabSchedule._meta.get_field(name).max_length
+        if len(written) > longest:
+            what = f"Its {name.replace('_', ' ')} has more than {longest} characters; use ranges and steps."
+            return [(("cron",), what)]
     try:
         due_after(schedule, timezone.now())
     except (ParseException, ValueError) as error:
@@ -195,14 +234,14 @@ def _placed(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _save(schedule: Schedule) -> None:
-    schedule.next_run_at = due_after(schedule, max(timezone.now(), schedule.starts_at or timezone.now()))
+    schedule.next_run_at = _next_time(schedule)
     schedule.last_error = ""
     task = schedule.periodic_task or PeriodicTask(name=f"schedule {schedule.pk}", task=START_TASK)
     task.args = json.dumps([str(schedule.pk)])
     task.queue = "maintenance"
     task.expire_seconds = settings.SCHEDULE_LATE_SECONDS
-    task.start_time, task.expires = schedule.starts_at, schedule.ends_at
-    task.enabled = schedule.is_enabled
+    task.start_time = schedule.starts_at
+    task.enabled = schedule.is_enabled and schedule.next_run_at is not None
     task.crontab, task.interval = _times(schedule)
     task.save()
     schedule.periodic_task = task
@@ -220,8 +259,7 @@ def _times(schedule: Schedule) -> tuple[CrontabSchedule | None, IntervalSchedule
         return None, IntervalSchedule.objects.filter(**every).first() or IntervalSchedule.objects.create(
             **every
         )
-    names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-    fields = {**dict(zip(names, schedule.cron.split(), strict=True)), "timezone": schedule.time_zone}
+    fields = {**dict(zip(CRON_FIELDS, schedule.cron.split(), strict=True)), "timezone": schedule.time_zone}
     return CrontabSchedule.objects.filter(**fields).first() or CrontabSchedule.objects.create(**fields), None
 
 
@@ -231,6 +269,20 @@ def _is_due(schedule: Schedule, now: datetime) -> bool:
         return True
     early = EARLY if schedule.every_seconds is None else timedelta(seconds=schedule.every_seconds / 2)
     return schedule.next_run_at <= now + early
+
+
+def _has_ended(schedule: Schedule) -> bool:
+    return schedule.ends_at is not None and schedule.ends_at < timezone.now()
+
+
+def _retire(schedule: Schedule) -> None:
+    """Beat is not to tell of it any more: it does not know the end, since a task of its own may have one limit."""
+    schedule.next_run_at = None
+    schedule.save(update_fields=["next_run_at"])
+    task = schedule.periodic_task
+    if task is not None:
+        task.enabled = False
+        task.save()
 
 
 def _is_under_way(schedule: Schedule) -> bool:

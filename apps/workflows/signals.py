@@ -10,6 +10,7 @@ from apps.workflows.models import Signal, Step
 from apps.workflows.services import AlreadyFinished
 from apps.workflows.wake import wake
 
+MAX_NAME_CHARACTERS = 130
 MAX_PAYLOAD_BYTES = 65_536
 
 

@@ -189,6 +189,8 @@ class ScheduleRunView(APIView):
             started = schedule_run(_find(request, schedule_id), idempotency_key=idempotency_key(request))
         except InvalidSubmission as error:
             raise _problem(InvalidSchedule(error.errors)) from error
+        except Schedule.DoesNotExist as error:
+            raise Http404 from error
         except IdempotencyConflict as error:
             raise Problem(409, "idempotency_key_reused", str(error)) from error
         return accepted(request, started)

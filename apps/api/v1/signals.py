@@ -15,12 +15,20 @@ from rest_framework.views import APIView
 from apps.api.authentication import principal_of
 from apps.api.errors import CONTENT_TYPE, Problem
 from apps.api.openapi import problem
+from apps.api.parsers import kept_exactly
 from apps.api.serializers import StrictCharField, StrictSerializer
 from apps.api.v1.workflow_serializers import WorkflowSerializer
 from apps.api.v1.workflows import find_workflow
 from apps.workflows.selectors import steps_of
 from apps.workflows.services import AlreadyFinished
-from apps.workflows.signals import MAX_PAYLOAD_BYTES, AlreadyAnswered, NotWaiting, signal_send, step_answer
+from apps.workflows.signals import (
+    MAX_NAME_CHARACTERS,
+    MAX_PAYLOAD_BYTES,
+    AlreadyAnswered,
+    NotWaiting,
+    signal_send,
+    step_answer,
+)
 
 
 class AnswerSerializer(StrictSerializer):
@@ -35,6 +43,7 @@ class SignalSerializer(StrictSerializer):
     payload = serializers.JSONField(required=False, default=None, allow_null=True)
 
     def validate_payload(self, payload: Any) -> Any:
+        payload = kept_exactly(payload, depth=2)
         if len(orjson.dumps(payload)) > MAX_PAYLOAD_BYTES:
             raise serializers.ValidationError(f"At most {MAX_PAYLOAD_BYTES} bytes of JSON; send a reference.")
         return payload
@@ -76,6 +85,9 @@ class WorkflowSignalView(APIView):
     def post(self, request: Request, workflow_id: uuid.UUID, name: str) -> Response:
         serializer = SignalSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
+        if len(name) > MAX_NAME_CHARACTERS or "\x00" in name:
+            detail = f"A signal's name has 1 to {MAX_NAME_CHARACTERS} characters, and no U+0000."
+            raise Problem(400, "invalid_name", detail)
         workflow = find_workflow(request, workflow_id)
         payload = serializer.validated_data["payload"]
         try:

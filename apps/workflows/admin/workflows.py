@@ -129,7 +129,7 @@ class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, ReadOnlyAdmin):
         """A picture of it; all text in it is escaped where it is made."""
         run = run_state(workflow.pk)
         return format_html(
-            '<div class="overflow-x-auto">{}</div>', mark_safe(svg_of(graph_of(run.definition, run.state)))
+            '<div class="console-graph">{}</div>', mark_safe(svg_of(graph_of(run.definition, run.state)))
         )
 
     @display(description="belongs to")

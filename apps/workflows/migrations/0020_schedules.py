@@ -37,7 +37,15 @@ class Migration(migrations.Migration):
                 ),
                 ("input", models.JSONField(blank=True, default=dict)),
                 ("deadline_seconds", models.PositiveIntegerField(blank=True, null=True)),
-                ("max_cost_usd_micros", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "max_cost_usd_micros",
+                    models.BigIntegerField(
+                        blank=True,
+                        help_text="Of a run, in micro-dollars: 1000000 is a dollar.",
+                        null=True,
+                        verbose_name="max cost",
+                    ),
+                ),
                 ("metadata", models.JSONField(blank=True, default=dict)),
                 (
                     "cron",

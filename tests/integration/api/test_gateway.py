@@ -189,7 +189,7 @@ def test_a_dry_run_without_any_provider_names_no_cost(api: Api) -> None:
     TierProvider.objects.all().delete()
     _catalogue.cache_clear()
     try:
-        body = {"input": {"question": "What is it?"}, "dry_run": True}
+        body = {"type": "answer_question", "input": {"question": "What is it?"}, "dry_run": True}
         response = api.post(WORKFLOWS, body)
     finally:
         _catalogue.cache_clear()

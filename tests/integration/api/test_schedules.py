@@ -14,7 +14,7 @@ from django_celery_beat.models import PeriodicTask
 from apps.notifications.models import Notice
 from apps.tenants.models import Tenant
 from apps.workflows.models import Schedule, Workflow, WorkflowDefinition
-from apps.workflows.schedules import due_after, schedule_fire
+from apps.workflows.schedules import due_after, schedule_fire, schedule_update
 from config.celery import app
 from tests.integration.api.conftest import WORKFLOWS, Api
 
@@ -69,6 +69,9 @@ def test_a_schedule_is_made_read_changed_and_deleted(api: Api) -> None:
         ({"type": "nothing"}, "/type"),
         ({"type": "each", "input": {}}, "/input/items"),
         ({"starts_at": "2030-01-02T00:00:00Z", "ends_at": "2030-01-01T00:00:00Z"}, "/ends_at"),
+        ({"ends_at": "2020-01-01T00:00:00Z"}, "/ends_at"),
+        ({"starts_at": "9999-12-31T23:59:59Z"}, "/starts_at"),
+        ({"cron": f"0 {','.join(['7'] * 80)} * * *"}, "/cron"),
     ],
 )
 def test_a_schedule_that_could_not_be_run_is_refused(api: Api, fields: dict[str, Any], pointer: str) -> None:
@@ -100,6 +103,31 @@ def test_a_schedule_that_is_due_starts_a_run_once(api: Api) -> None:
     told = api.get(f"{SCHEDULES}{made['id']}/").json()
     assert (run["type"], told["last_workflow_id"]) == ("fan_out", run["id"])
     assert told["next_run_at"] > told["last_run_at"]
+
+
+def test_a_schedule_that_has_ended_starts_nothing(api: Api) -> None:
+    """And beat tells of it no more; a later end brings it back."""
+    made = create(api, ends_at=(timezone.now() + timedelta(days=2)).isoformat())
+    assert made["next_run_at"] is not None
+    schedule_id = due(made)
+    Schedule.objects.filter(pk=schedule_id).update(ends_at=timezone.now() - timedelta(seconds=1))
+    assert schedule_fire(schedule_id) is None
+    assert not Workflow.objects.exists()
+    path = f"{SCHEDULES}{made['id']}/"
+    assert api.get(path).json()["next_run_at"] is None
+    assert not PeriodicTask.objects.get(task="workflows.start_scheduled").enabled
+    assert api.patch(path, {"ends_at": None}).json()["next_run_at"] is not None
+    assert PeriodicTask.objects.get(task="workflows.start_scheduled").enabled
+
+
+def test_a_change_keeps_what_has_happened_meanwhile(api: Api) -> None:
+    """A run that was started after the schedule was read is still its last one."""
+    made = create(api)
+    read_before = Schedule.objects.get(pk=made["id"])
+    started = schedule_fire(due(made))
+    changed = schedule_update(read_before, {"name": "renamed"})
+    assert (changed.name, changed.last_workflow_id) == ("renamed", started)
+    assert api.get(f"{SCHEDULES}{made['id']}/").json()["last_workflow_id"] == str(started)
 
 
 @pytest.mark.django_db(transaction=True)

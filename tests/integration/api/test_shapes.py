@@ -36,6 +36,14 @@ def test_a_step_is_approved(api: Api, worker: OneThread, asking: str) -> None:
     assert kept.sender.startswith("key ")
 
 
+@pytest.mark.parametrize("name", ["x" * 131, "%00"])
+def test_a_signal_that_has_no_possible_name_is_refused(api: Api, name: str) -> None:
+    """Nothing is kept of it."""
+    response = api.post(f"{WORKFLOWS}{api.submit()}/signals/{name}/", {})
+    assert (response.status_code, response.json()["type"]) == (400, "urn:agentplatform:problem:invalid-name")
+    assert not Signal.objects.exists()
+
+
 def test_the_second_answer_is_told_of_the_first(api: Api, asking: str) -> None:
     """And changes nothing."""
     assert api.post(f"{asking}steps/approve/reject/", {}).status_code == 200

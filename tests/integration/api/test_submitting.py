@@ -44,6 +44,7 @@ def test_an_accepted_submission_says_where_to_watch_it(api: Api) -> None:
         "agent": "noop",
         "tier": "fast",
         "served_by": None,
+        "tool_calls": [],
         "waiting_for": "no_worker",
         "waiting_until": None,
         "waiting_reason": "No live worker serves this queue; start one.",

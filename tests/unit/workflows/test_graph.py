@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from agentplatform.workflows.decisions import CancelRequested
 from agentplatform.workflows.graph import graph_of, svg_of
 from agentplatform.workflows.statuses import StepStatus
 from tests.unit.workflows.runs import DIAMOND, Run, define, spec
@@ -29,6 +30,9 @@ def test_of_the_steps_of_a_node_that_which_matters_most_is_shown() -> None:
     definition = define(spec("plan"), spec("each", for_each="plan.items", on_failure="skip"))
     run = Run(definition)
     assert graph_of(definition, run.state).nodes[1].status is StepStatus.BLOCKED
+    cancelled = Run(definition)
+    cancelled.decide(CancelRequested())
+    assert graph_of(definition, cancelled.state).nodes[1].status is StepStatus.CANCELLED
     run.succeed("plan", {"items": [1, 2, 3]})
     run.succeed("each")
     run.claim("each")
