@@ -287,6 +287,13 @@ INVARIANTS: Mapping[str, str] = {
         LEFT JOIN budgets_ledgerentry l ON l.window_set_id = s.id
         GROUP BY w.id, u.used_usd_micros
         HAVING u.used_usd_micros <> w.opening_usd_micros + coalesce(sum(l.cost_usd_micros), 0)""",
+    "a step has one run at a time": """
+        SELECT parent_step_id FROM workflows_workflow
+        WHERE parent_step_id IS NOT NULL AND (finished_at IS NULL OR status IN ('succeeded', 'partial'))
+        GROUP BY parent_step_id HAVING count(*) > 1""",
+    "what a run has handed on is what the one within it had": """
+        SELECT s.id FROM workflows_step s JOIN workflows_workflow w ON w.parent_step_id = s.id
+        WHERE s.status = 'succeeded' AND w.status = 'succeeded' AND s.output IS DISTINCT FROM w.result""",
     "a run in a session that succeeded has its answer kept there": """
         SELECT said.id FROM knowledge_turn said JOIN workflows_workflow w ON w.id = said.workflow_id
         WHERE said.role = 'user' AND w.status = 'succeeded' AND NOT EXISTS (

@@ -23,6 +23,11 @@ WORK: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fan_out", {"count": 4}),
     ("one_ask", {"calls": 3}),
     ("fails_once", {}),
+    ("bounded", {"items": list(range(8))}),
+    ("loop", {}),
+    ("adding", {"add": 2}),
+    ("outer", {"output": {"count": 3}}),
+    ("outer_asking", {"items": [1, 2]}),
     ("converse", {"message": "The lighthouse is red. What colour is the lighthouse?"}),
 )
 # A step of the batch queue waits for half a minute and more before it is tried again.
