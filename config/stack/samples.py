@@ -95,7 +95,7 @@ def samples(document_ids: Mapping[str, str]) -> list[Sample]:
         Sample(
             f"Review {REVIEWED}",
             "review_document",
-            {"document_id": document_ids[REVIEWED], "focus": "what was rejected, and why"},
+            {"document_id": document_ids[REVIEWED], "focus": "whether its reasons are given"},
         ),
         Sample(f"Report: {TOPIC}", "research_report", {"topic": TOPIC}),
     ]
