@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from apps.database import call_function, to_jsonb
-from apps.workflows.models import Signal, Step
+from apps.workflows.models import Signal
 from apps.workflows.services import AlreadyFinished
 from apps.workflows.wake import wake
 
@@ -62,11 +62,6 @@ def step_answer(workflow_id: uuid.UUID, *, key: str, approved: bool, comment: st
             )
         case "not_waiting":
             raise NotWaiting("the step does not wait for approval")
-
-
-def approvals_awaited(workflow_id: uuid.UUID) -> list[Step]:
-    """The steps of a run that wait for approval."""
-    return list(Step.objects.filter(workflow=workflow_id, status="waiting", waiting_for="approval"))
 
 
 def _send(workflow_id: uuid.UUID, kind: Signal.Kind, name: str, payload: Any, sender: str) -> str:
