@@ -177,7 +177,7 @@ def _focus(step: StepContext) -> str:
 def _review_prompt(
     step: StepContext, reviews: Sequence[Mapping[str, Any]], findings: Sequence[Mapping[str, Any]]
 ) -> str:
-    scores = "\n".join(f"- {review['aspect']}: {review['score']} of {BEST_SCORE}" for review in reviews)
+    scores = "; ".join(f"{review['aspect']}: {review['score']} of {BEST_SCORE}" for review in reviews)
     told = "\n".join(
         f"- {finding['severity']} ({finding['aspect']}): {escape(finding['comment'])}" for finding in findings
     )

@@ -97,8 +97,10 @@ class WorkflowView:
 
     @property
     def verdict(self) -> str:
-        """What a review recommends, and what has been made of it; empty where there is none."""
-        approval = self.result.get("approval")
+        """How a report was judged, or what a review recommends and what was made of it; empty for anything else."""
+        critique, approval = self.result.get("critique"), self.result.get("approval")
+        if isinstance(critique, dict):
+            return f"critique: {critique['score']} of 10, {'' if critique['revised'] else 'not '}revised"
         if not isinstance(approval, dict):
             return ""
         said = "approved" if approval["approved"] else "rejected"

@@ -1,4 +1,4 @@
-"""The circuits of all providers: how they stand, and what operators do to them."""
+"""The circuits of all providers, and of tools: how they stand, and what operators do to them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import Count, Max
 from django.db.models.functions import Now
 
+from agentplatform.agents.tools.toolbox import POLICY as TOOL_POLICY
 from agentplatform.execution.circuit import Circuit, CircuitBreaker, CircuitPolicy, Phase
 from apps.circuits import shared_circuits
 from apps.gateway.models import CircuitTrip, TierProvider
@@ -22,6 +23,12 @@ MAX_OPEN_SECONDS = 24 * 3600.0
 
 POLICY = CircuitPolicy(open_seconds=settings.CIRCUIT_OPEN_SECONDS)
 """When circuits of providers open, and for how long."""
+
+
+TOOL_PREFIX = "tool/"
+"""What the keys of tools' circuits begin with; a tool that asks many hosts has one for each."""
+
+MAX_TOOL_CIRCUITS = 200
 
 
 class CircuitsAway(Exception):
@@ -52,6 +59,18 @@ class CircuitState:
         return f"{self.provider}/{self.model}"
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCircuitState:
+    """How the circuit of a tool stands that has opened lately. `open_until` is None for a closed one."""
+
+    key: str
+    phase: Phase
+    open_until: datetime | None
+    recent_failures: int
+    trips_last_day: int
+    last_tripped_at: datetime
+
+
 def circuit_states() -> list[CircuitState]:
     """Every model at every provider that serves it, by provider. Raises CircuitsAway."""
     rows = TierProvider.objects.order_by("provider_id", "tier__max_complexity").values_list(
@@ -71,6 +90,33 @@ def circuit_states() -> list[CircuitState]:
 def circuit_state(provider: str, model: str) -> CircuitState | None:
     """That of one circuit; None where no tier has the model at the provider. Raises CircuitsAway."""
     return next((one for one in circuit_states() if (one.provider, one.model) == (provider, model)), None)
+
+
+def tool_circuit_states() -> list[ToolCircuitState]:
+    """Circuits of tools that have opened in the last day, the latest first. Raises CircuitsAway."""
+    lately = CircuitTrip.objects.filter(
+        circuit__startswith=TOOL_PREFIX, opened_at__gt=Now() - timedelta(days=1)
+    )
+    counted = lately.order_by().values_list("circuit").annotate(Count("pk"), last=Max("opened_at"))
+    rows = list(counted.order_by("-last")[:MAX_TOOL_CIRCUITS])
+    with _shared():
+        circuits, now = shared_circuits().read_all([key for key, _, _ in rows])
+    return [
+        ToolCircuitState(
+            key=key,
+            phase=circuit.phase(now),
+            open_until=_open_until(circuit),
+            recent_failures=_failures_since(circuit, now - TOOL_POLICY.window_seconds),
+            trips_last_day=count,
+            last_tripped_at=last,
+        )
+        for (key, count, last), circuit in zip(rows, circuits, strict=True)
+    ]
+
+
+def tool_circuit_state(key: str) -> ToolCircuitState | None:
+    """That of one circuit; None where it has not opened in the last day. Raises CircuitsAway."""
+    return next((one for one in tool_circuit_states() if one.key == key), None)
 
 
 def circuit_open(key: str, seconds: float, *, by: str) -> None:
@@ -119,8 +165,16 @@ def _state(
         model=model,
         is_enabled=is_enabled,
         phase=circuit.phase(now),
-        open_until=datetime.fromtimestamp(circuit.open_until, UTC) if circuit.is_tripped else None,
-        recent_failures=sum(at > now - POLICY.window_seconds for at in circuit.failed_at),
+        open_until=_open_until(circuit),
+        recent_failures=_failures_since(circuit, now - POLICY.window_seconds),
         trips_last_day=trips_last_day,
         last_tripped_at=last_tripped_at,
     )
+
+
+def _open_until(circuit: Circuit) -> datetime | None:
+    return datetime.fromtimestamp(circuit.open_until, UTC) if circuit.is_tripped else None
+
+
+def _failures_since(circuit: Circuit, since: float) -> int:
+    return sum(at > since for at in circuit.failed_at)

@@ -63,6 +63,18 @@ def mcp_servers_for(tenant: Tenant) -> QuerySet[McpServer]:
     return McpServer.objects.filter(Q(tenant=tenant) | Q(tenant__isnull=True), is_enabled=True)
 
 
+def circuit_owners(keys: Iterable[str]) -> dict[str, tuple[str, uuid.UUID | None]]:
+    """By the key of a circuit, the tool that it guards as definitions name it ("" for one that is gone), and whose it is."""
+    ids = {key: key.split("/", 2)[-1] for key in keys}
+    found: dict[str, tuple[str, uuid.UUID | None]] = {}
+    for kind, model in (("webhook", TenantTool), ("mcp", McpServer)):
+        of_kind = {key: pk for key, pk in ids.items() if key.startswith(f"tool/{kind}/")}
+        rows = model._default_manager.filter(pk__in=of_kind.values()).values_list("pk", "name", "tenant_id")
+        known = {str(pk): (f"{kind}:{name}", tenant_id) for pk, name, tenant_id in rows}
+        found |= {key: known.get(pk, ("", None)) for key, pk in of_kind.items()}
+    return {key: found.get(key, (key.split("/", 2)[1], None)) for key in ids}
+
+
 def tool_calls_of(workflow_id: uuid.UUID) -> dict[uuid.UUID, list[ToolCall]]:
     """The tool calls of a run by step, in order, without what came out of them."""
     calls: dict[uuid.UUID, list[ToolCall]] = {}

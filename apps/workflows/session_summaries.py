@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from agentplatform.agents.agent import StepContext
 from agentplatform.agents.asking import ask_for_text
@@ -138,6 +139,7 @@ def _start_anew(session: Session) -> None:
         deadline_seconds=DEFAULT_DEADLINE_SECONDS[QUEUE],
     )
     key = f"{SUMMARISE_TYPE} {session.pk} {session.summary_until} {before}"
-    started = workflow_start(tenant=session.tenant, submission=submission, idempotency_key=key)
-    # So that what its call is kept with is found when the session is forgotten.
-    session_join(started.id, session.pk)
+    # Both or none: what its call is kept with must be found when the session is forgotten.
+    with transaction.atomic():
+        started = workflow_start(tenant=session.tenant, submission=submission, idempotency_key=key)
+        session_join(started.id, session.pk)

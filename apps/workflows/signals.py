@@ -6,12 +6,18 @@ import uuid
 from typing import Any
 
 from apps.database import call_function, to_jsonb
-from apps.workflows.models import Signal, Step
+from apps.workflows.models import Signal
 from apps.workflows.services import AlreadyFinished
 from apps.workflows.wake import wake
 
 MAX_NAME_CHARACTERS = 130
 MAX_PAYLOAD_BYTES = 65_536
+MAX_KEPT = 1_000
+"""How many signals that no step has taken yet a run keeps."""
+
+
+class TooManySignals(ValueError):
+    """As many signals wait for their steps as a run keeps."""
 
 
 class NotWaiting(ValueError):
@@ -30,10 +36,15 @@ class AlreadyAnswered(ValueError):
 def signal_send(workflow_id: uuid.UUID, *, name: str, payload: Any, sender: str) -> None:
     """Sends a signal to a run; where no step waits for it yet, it is kept for the first that does.
 
-    Raises AlreadyFinished.
+    Raises AlreadyFinished and TooManySignals.
     """
-    if _send(workflow_id, Signal.Kind.SIGNAL, name, payload, sender) == "ended":
-        raise AlreadyFinished("the workflow has ended already; nothing takes a signal any more")
+    match _send(workflow_id, Signal.Kind.SIGNAL, name, payload, sender):
+        case "ended":
+            raise AlreadyFinished("the workflow has ended already; nothing takes a signal any more")
+        case "full":
+            raise TooManySignals(
+                f"{MAX_KEPT:,} signals wait for steps that take them; send no more until some are"
+            )
 
 
 def step_answer(workflow_id: uuid.UUID, *, key: str, approved: bool, comment: str, sender: str) -> None:
@@ -51,11 +62,6 @@ def step_answer(workflow_id: uuid.UUID, *, key: str, approved: bool, comment: st
             )
         case "not_waiting":
             raise NotWaiting("the step does not wait for approval")
-
-
-def approvals_awaited(workflow_id: uuid.UUID) -> list[Step]:
-    """The steps of a run that wait for approval."""
-    return list(Step.objects.filter(workflow=workflow_id, status="waiting", waiting_for="approval"))
 
 
 def _send(workflow_id: uuid.UUID, kind: Signal.Kind, name: str, payload: Any, sender: str) -> str:

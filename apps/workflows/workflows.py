@@ -128,8 +128,8 @@ classify_items = registry.define(
             StepSpec(
                 key="classify",
                 agent="classify_items",
+                # At most four hundred, all at once: where they wait for a batch, they go with the same one.
                 for_each="split.chunks",
-                max_concurrent=20,
                 input_fields=("labels", "instructions"),
                 tier=Tier.FAST,
                 tolerates_delay=True,
@@ -151,7 +151,7 @@ classify_items = registry.define(
                 key="again",
                 agent="classify_item",
                 for_each="gaps.items",
-                max_concurrent=20,
+                max_concurrent=500,
                 input_fields=("labels", "instructions"),
                 tier=Tier.BALANCED,
                 tolerates_delay=True,

@@ -95,7 +95,7 @@ def samples(document_ids: Mapping[str, str]) -> list[Sample]:
         Sample(
             f"Review {REVIEWED}",
             "review_document",
-            {"document_id": document_ids[REVIEWED], "focus": "what was rejected, and why"},
+            {"document_id": document_ids[REVIEWED], "focus": "whether its reasons are given"},
         ),
         Sample(f"Report: {TOPIC}", "research_report", {"topic": TOPIC}),
     ]
@@ -207,9 +207,9 @@ def approve(api: Api, shown: Board, index: int, submitted: dict[str, str], key: 
     path = f"{submitted['status_url'].rstrip('/')}/steps/{key}/approve/"
     try:
         api.post(path, {"comment": APPROVAL_COMMENT})
-    except ApiError as error:
+    except ApiError:
         if WorkflowView(api.get(submitted["status_url"])).waiting_for_approval:
             raise
-        shown.tell(index, f"{key} was answered by somebody else: {error}")
+        shown.tell(index, f"step {key}: somebody else has answered first")
     else:
-        shown.tell(index, f"{key} approved: POST {urlsplit(path).path}")
+        shown.tell(index, f"step {key}: approved by POST {urlsplit(path).path}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from agentplatform.agents.tools.journal import EndedToolCall, StartedToolCall, ToolCallStore, ToolJournal
 from agentplatform.agents.tools.tool import (
@@ -20,12 +20,11 @@ from agentplatform.agents.tools.tool import (
     bounded,
 )
 from agentplatform.execution.circuit import Admission, CircuitBreaker, CircuitPolicy, LocalCircuits, Phase
+from agentplatform.execution.deadlines import Deadline
 from agentplatform.json_schema import faults_of
 from agentplatform.llm.errors import BudgetShort, CallDeferred, Interrupted
 from agentplatform.llm.journal import StepJournal
-
-if TYPE_CHECKING:
-    from agentplatform.agents.agent import StepContext
+from agentplatform.llm.model import CallContext
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +66,34 @@ class Offer:
 
     def find(self, name: str) -> OfferedTool | None:
         return next((one for one in self.tools if one.spec.name == name), None)
+
+
+class ToolUser(Protocol):
+    """Who calls tools: what of an attempt of a step matters to them."""
+
+    @property
+    def tenant_id(self) -> uuid.UUID: ...
+
+    @property
+    def step_id(self) -> uuid.UUID: ...
+
+    @property
+    def session_id(self) -> uuid.UUID | None: ...
+
+    @property
+    def input(self) -> Mapping[str, Any]: ...
+
+    @property
+    def needs(self) -> Mapping[str, Any]: ...
+
+    @property
+    def deadline(self) -> Deadline: ...
+
+    @property
+    def call(self) -> CallContext: ...
+
+    def remember(self, kind: str, parts: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns, or returned a while ago for the same parts."""
 
 
 class ToolSource(Protocol):
@@ -118,7 +145,7 @@ class Toolbox:
         self._journal = journal
         self._offered: tuple[str, ...] | None = None
 
-    def offer(self, step: StepContext, names: Sequence[str]) -> Offer:
+    def offer(self, step: ToolUser, names: Sequence[str]) -> Offer:
         """The tools of these names that can be had now; one whose circuit is open is skipped.
 
         An attempt that goes on where an earlier one was lost has the tools that the earlier one had: its model is asked
@@ -136,7 +163,7 @@ class Toolbox:
         self._offered = tuple(one.spec.name for one in offer.tools)
         return offer
 
-    def call(self, step: StepContext, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
+    def call(self, step: ToolUser, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
         """One call, unless an earlier attempt has made it. What the tool does wrong is a result, not an error.
 
         Raises CallDeferred where a budget has no room for its price, Interrupted where the step must stop.
@@ -151,7 +178,7 @@ class Toolbox:
         return self._journaled(self._journal, step, tool, arguments)
 
     def _journaled(
-        self, journal: ToolJournal, step: StepContext, tool: OfferedTool, arguments: Mapping[str, Any]
+        self, journal: ToolJournal, step: ToolUser, tool: OfferedTool, arguments: Mapping[str, Any]
     ) -> ToolResult:
         spec = tool.spec
         place = journal.place(spec.name, arguments)
@@ -176,9 +203,7 @@ class Toolbox:
     def _is_away(self, tool: OfferedTool) -> bool:
         return bool(tool.spec.circuit) and self._breaker.phase(tool.spec.circuit) is Phase.OPEN
 
-    def _make(
-        self, step: StepContext, tool: OfferedTool, arguments: Mapping[str, Any], key: str
-    ) -> ToolResult:
+    def _make(self, step: ToolUser, tool: OfferedTool, arguments: Mapping[str, Any], key: str) -> ToolResult:
         began = time.monotonic()
         circuit = tool.circuit_of(arguments)
         admission = self._breaker.admit(circuit) if circuit else Admission(True)
@@ -205,7 +230,7 @@ class Toolbox:
 
 
 def _run(
-    step: StepContext, tool: OfferedTool, arguments: Mapping[str, Any], context: ToolContext
+    step: ToolUser, tool: OfferedTool, arguments: Mapping[str, Any], context: ToolContext
 ) -> tuple[ToolResult, bool]:
     """How one call ends, and whether the tool is at fault. A failed call costs nothing; an unknown one its price."""
     spec = tool.spec
@@ -232,7 +257,7 @@ def _run(
 
 
 def _output(
-    step: StepContext, tool: OfferedTool, arguments: Mapping[str, Any], context: ToolContext
+    step: ToolUser, tool: OfferedTool, arguments: Mapping[str, Any], context: ToolContext
 ) -> tuple[ToolOutput, bool]:
     """What the tool returns, or has returned a while ago for the same arguments; and whether it was asked for it."""
     # What a conversation has asked for serves that conversation alone.

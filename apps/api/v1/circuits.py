@@ -1,8 +1,8 @@
-"""Circuits of providers, for operators: how they stand, opened and reset by hand."""
+"""Circuits of providers and of tools, for operators: how they stand, opened and reset by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,12 +23,18 @@ from apps.gateway.circuits import (
     MAX_OPEN_SECONDS,
     CircuitsAway,
     CircuitState,
+    ToolCircuitState,
     circuit_open,
     circuit_reset,
     circuit_state,
     circuit_states,
+    tool_circuit_state,
+    tool_circuit_states,
 )
+from apps.tools.selectors import circuit_owners
 from apps.workflows.operations import Actor, action_record
+
+CIRCUIT_CHARACTERS = 200
 
 PLACE = [
     OpenApiParameter("provider", OpenApiTypes.STR, OpenApiParameter.PATH),
@@ -53,6 +59,27 @@ class CircuitSerializer(serializers.Serializer):
     last_tripped_at = serializers.DateTimeField(allow_null=True, help_text="In the last day.")
 
 
+class ToolCircuitSerializer(serializers.Serializer):
+    """How the circuit of a tool stands that has opened in the last day."""
+
+    circuit = serializers.CharField(
+        source="key", help_text="`tool/webhook/` or `tool/mcp/` and an id, or `tool/`, a tool and a host."
+    )
+    tool = serializers.CharField(help_text="As definitions name it; empty where it is gone.")
+    tenant_id = serializers.UUIDField(allow_null=True, help_text="Whose it is; null for everybody's.")
+    state = serializers.ChoiceField([phase.value for phase in Phase], source="phase")
+    open_until = serializers.DateTimeField(allow_null=True, help_text="null for a closed one.")
+    recent_failures = serializers.IntegerField(help_text="Those that count towards opening it.")
+    trips_last_day = serializers.IntegerField()
+    last_tripped_at = serializers.DateTimeField()
+
+
+class ToolCircuitResetSerializer(StrictSerializer):
+    """Which circuit of a tool."""
+
+    circuit = StrictCharField(max_length=CIRCUIT_CHARACTERS)
+
+
 class CircuitOpenSerializer(StrictSerializer):
     """For how long no call is let through, and why."""
 
@@ -61,18 +88,21 @@ class CircuitOpenSerializer(StrictSerializer):
 
 
 class CircuitsView(APIView):
-    """Every model at every provider that serves it, by provider."""
+    """Every model at every provider that serves it, by provider; and the tools whose circuits have opened in a day."""
 
     permission_classes = [HasOperatorScope]
 
     @extend_schema(
         operation_id="circuits_list",
-        responses=inline_serializer("Circuits", {"results": CircuitSerializer(many=True)}),
+        responses=inline_serializer(
+            "Circuits", {"results": CircuitSerializer(many=True), "tools": ToolCircuitSerializer(many=True)}
+        ),
     )
     def get(self, request: Request) -> Response:
         with _told():
-            states = circuit_states()
-        return Response({"results": CircuitSerializer(states, many=True).data})
+            states, of_tools = circuit_states(), tool_circuit_states()
+        results = CircuitSerializer(states, many=True).data
+        return Response({"results": results, "tools": _tools(of_tools)})
 
 
 class CircuitOpenView(APIView):
@@ -110,6 +140,45 @@ class CircuitResetView(APIView):
             details: dict[str, Any] = {"circuit": state.key, "state": state.phase.value}
             action_record(Actor(api_key=principal_of(request).api_key), "circuits.reset", details)
             return _shown(provider, model)
+
+
+class ToolCircuitResetView(APIView):
+    """Closes the circuit of a tool and forgets its failures."""
+
+    permission_classes = [HasOperatorScope]
+
+    @extend_schema(
+        operation_id="circuits_reset_tool",
+        request=ToolCircuitResetSerializer,
+        responses=ToolCircuitSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        serializer = ToolCircuitResetSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        key = serializer.validated_data["circuit"]
+        with _told():
+            state = _found_of_tool(key)
+            circuit_reset(key)
+            details: dict[str, Any] = {"circuit": key, "state": state.phase.value}
+            action_record(Actor(api_key=principal_of(request).api_key), "circuits.reset", details)
+            return Response(_tools([_found_of_tool(key)])[0])
+
+
+def _tools(states: Sequence[ToolCircuitState]) -> Any:
+    owners = circuit_owners([state.key for state in states])
+    told = [
+        {name: getattr(state, name) for name in ToolCircuitState.__slots__}
+        | dict(zip(("tool", "tenant_id"), owners[state.key], strict=True))
+        for state in states
+    ]
+    return ToolCircuitSerializer(told, many=True).data
+
+
+def _found_of_tool(key: str) -> ToolCircuitState:
+    state = tool_circuit_state(key)
+    if state is None:
+        raise Http404
+    return state
 
 
 @contextmanager

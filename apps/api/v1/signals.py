@@ -22,10 +22,12 @@ from apps.api.v1.workflows import find_workflow
 from apps.workflows.selectors import steps_of
 from apps.workflows.services import AlreadyFinished
 from apps.workflows.signals import (
+    MAX_KEPT,
     MAX_NAME_CHARACTERS,
     MAX_PAYLOAD_BYTES,
     AlreadyAnswered,
     NotWaiting,
+    TooManySignals,
     signal_send,
     step_answer,
 )
@@ -79,7 +81,9 @@ class WorkflowSignalView(APIView):
         request=SignalSerializer,
         responses={
             200: WorkflowSerializer,
-            (409, CONTENT_TYPE): problem("The workflow has ended; nothing takes a signal any more."),
+            (409, CONTENT_TYPE): problem(
+                f"The workflow has ended, or {MAX_KEPT:,} signals wait for steps that take them."
+            ),
         },
     )
     def post(self, request: Request, workflow_id: uuid.UUID, name: str) -> Response:
@@ -95,6 +99,8 @@ class WorkflowSignalView(APIView):
         except AlreadyFinished as error:
             workflow.refresh_from_db(fields=["status"])
             raise Problem(409, "already_finished", f"The workflow is {workflow.status}: {error}.") from error
+        except TooManySignals as error:
+            raise Problem(409, "too_many_signals", f"{error}.") from error
         return Response(WorkflowSerializer(find_workflow(request, workflow_id)).data)
 
 

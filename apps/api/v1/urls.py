@@ -5,7 +5,7 @@ from django.urls import path
 from apps.api.v1.budgets import BudgetView
 from apps.api.v1.cache import CachePurgeView, CacheView
 from apps.api.v1.capacity import CapacityPlansView, CapacityPlanView
-from apps.api.v1.circuits import CircuitOpenView, CircuitResetView, CircuitsView
+from apps.api.v1.circuits import CircuitOpenView, CircuitResetView, CircuitsView, ToolCircuitResetView
 from apps.api.v1.control import WorkflowCancelView, WorkflowPauseView, WorkflowResumeView
 from apps.api.v1.dead_letters import (
     DeadLetterDiscardView,
@@ -92,6 +92,7 @@ urlpatterns = [
     path("queues/", QueuesView.as_view(), name="queues"),
     path("routing/", RoutingView.as_view(), name="routing"),
     path("circuits/", CircuitsView.as_view(), name="circuits"),
+    path("circuits/tools/reset/", ToolCircuitResetView.as_view(), name="circuit-reset-tool"),
     path("circuits/<slug:provider>/<str:model>/open/", CircuitOpenView.as_view(), name="circuit-open"),
     path("circuits/<slug:provider>/<str:model>/reset/", CircuitResetView.as_view(), name="circuit-reset"),
     path("knowledge/", KnowledgeView.as_view(), name="knowledge"),

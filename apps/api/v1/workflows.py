@@ -134,6 +134,11 @@ class WorkflowsView(WaitingView):
             OpenApiParameter("type", OpenApiTypes.STR),
             OpenApiParameter("session_id", OpenApiTypes.STR, description="Those of one conversation."),
             OpenApiParameter(
+                "parent",
+                OpenApiTypes.UUID,
+                description="Those that steps of this workflow have started; without it, those that were submitted.",
+            ),
+            OpenApiParameter(
                 "schedule", OpenApiTypes.UUID, description="Those that this schedule has started."
             ),
             *PAGE_PARAMETERS,

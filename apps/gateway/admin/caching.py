@@ -27,6 +27,7 @@ from apps.console.display import NOTHING, json_block, label, link, status_label
 from apps.console.filters import DayFilter
 from apps.console.operations import Operation, is_confirmed, operation_page, selection
 from apps.console.pages import ConsoleAdmin, ReadOnlyAdmin
+from apps.console.reading import SaidInRunsAdmin
 from apps.gateway.cache_check_services import scope_switch_on
 from apps.gateway.cache_scopes import error_of, state_of
 from apps.gateway.cache_selectors import trust_in
@@ -269,8 +270,10 @@ def _named(scope: CacheScope) -> str:
 
 
 @admin.register(CacheCheck)
-class CacheCheckAdmin(ReadOnlyAdmin):
+class CacheCheckAdmin(SaidInRunsAdmin, ReadOnlyAdmin):
     """Hits by meaning that were looked at, newest first: which held, and which were wrong."""
+
+    said_fields = ("asked", "answer")
 
     list_display = (
         "created_at",

@@ -30,6 +30,7 @@ from apps.console.display import (
 )
 from apps.console.filters import IdDayFilter
 from apps.console.pages import ReadOnlyAdmin
+from apps.console.reading import SaidInRunsAdmin
 from apps.console.tables import Table
 from apps.gateway.admin.routing import routing_page
 from apps.gateway.models import Call, Provider
@@ -102,8 +103,10 @@ class EscalatedFilter(DropdownFilter):
 
 
 @admin.register(Call)
-class CallAdmin(ReadOnlyAdmin):
+class CallAdmin(SaidInRunsAdmin, ReadOnlyAdmin):
     """Every model call, newest first: by the id's time, which is when it was made."""
+
+    said_fields = ("answer",)
 
     list_display = (
         "started_at",

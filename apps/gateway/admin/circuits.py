@@ -1,4 +1,4 @@
-"""Circuits: how each model at each provider stands, opened and reset by hand; and the history of their trips."""
+"""Circuits: how each model at each provider stands, opened and reset by hand; those of tools; and the history of trips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from agentplatform.execution.circuit import Phase
-from apps.console.display import NOTHING, between, label, moment
+from apps.console.display import NOTHING, between, label, link, moment
 from apps.console.operations import Operation, confirmed_data, is_confirmed, operation_page
 from apps.console.pages import ReadOnlyAdmin
 from apps.console.tables import Table
@@ -25,10 +25,13 @@ from apps.gateway.circuits import (
     MAX_OPEN_SECONDS,
     CircuitsAway,
     CircuitState,
+    ToolCircuitState,
     circuit_open,
     circuit_reset,
     circuit_state,
     circuit_states,
+    tool_circuit_state,
+    tool_circuit_states,
 )
 from apps.gateway.models import CircuitTrip, Provider
 
@@ -42,6 +45,13 @@ OPENING = (
     "tier's next provider; where there is none, their steps wait. One that is open for longer already stays so."
 )
 RESETTING = "Its failures are forgotten and calls pass at once. If the provider still fails, it opens again."
+TOOLS_NOTE = (
+    "Those that have opened in the last 24 h. A tool that fails again and again is left alone for a while, then tried by "
+    "one call."
+)
+RESETTING_TOOL = "Its failures are forgotten, and it is offered again at once."
+PAGES_OF_TOOLS = {"webhook": "tools_tenanttool_change", "mcp": "tools_mcpserver_change"}
+"""Where the tools are whose circuits are called by their ids."""
 MAX_OPEN_MINUTES = int(MAX_OPEN_SECONDS // 60)
 
 
@@ -85,9 +95,13 @@ class CircuitTripAdmin(ReadOnlyAdmin):
             headers.append("")
         try:
             rows = [self._state_row(request, state) for state in circuit_states()]
+            tools = [self._tool_row(request, state) for state in tool_circuit_states()]
         except CircuitsAway as error:
             return [Table("Circuits now", headers, [], str(error))]
-        return [Table("Circuits now", headers, rows, STATES_NOTE if rows else "No provider serves a tier.")]
+        return [
+            Table("Circuits now", headers, rows, STATES_NOTE if rows else "No provider serves a tier."),
+            Table("Circuits of tools now", ["tool", *headers[2:]], tools, TOOLS_NOTE),
+        ]
 
     def _state_row(self, request: HttpRequest, state: CircuitState) -> list[Any]:
         row = [
@@ -101,6 +115,20 @@ class CircuitTripAdmin(ReadOnlyAdmin):
         ]
         return [*row, _buttons(state)] if self.may_operate(request) else row
 
+    def _tool_row(self, request: HttpRequest, state: ToolCircuitState) -> list[Any]:
+        row = [
+            _tool_named(state.key),
+            label(_named(state.phase), PHASES[state.phase]),
+            moment(state.open_until)[:19] if state.open_until else NOTHING,
+            state.recent_failures,
+            state.trips_last_day,
+            moment(state.last_tripped_at)[:19],
+        ]
+        if not self.may_operate(request):
+            return row
+        url = reverse("admin:gateway_circuittrip_reset_tool", args=[state.key])
+        return [*row, format_html('<a class="console-link" href="{}">Reset…</a>', url)]
+
     # --- Opening and resetting -----------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
@@ -112,7 +140,12 @@ class CircuitTripAdmin(ReadOnlyAdmin):
             )
             for name, operate in (("open", self.open), ("reset", self.reset))
         ]
-        return [*own, *super().get_urls()]
+        of_tool = path(
+            "reset/<path:key>/",
+            self.admin_site.admin_view(self.reset_tool),
+            name="gateway_circuittrip_reset_tool",
+        )
+        return [*own, of_tool, *super().get_urls()]
 
     def _operation(
         self,
@@ -155,6 +188,26 @@ class CircuitTripAdmin(ReadOnlyAdmin):
         title = f"Reset the circuit of {state.model} at {state.provider}?"
         return operation_page(self, request, Operation(title, RESETTING, "Reset", self.list_url))
 
+    def reset_tool(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Asks, then closes the circuit of a tool."""
+        if not self.may_operate(request):
+            raise PermissionDenied
+        try:
+            state = tool_circuit_state(key)
+            if state is None:
+                raise Http404
+            if not is_confirmed(request):
+                operation = Operation(f"Reset the circuit of {key}?", RESETTING_TOOL, "Reset", self.list_url)
+                return operation_page(self, request, operation)
+            circuit_reset(key)
+        except CircuitsAway as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(self.list_url)
+        trip = CircuitTrip.objects.filter(circuit=key).latest("pk")
+        self.record(request, trip, f"Reset the circuit of {key}, which was {_named(state.phase)}")
+        messages.success(request, f"The circuit of {key} is closed.")
+        return HttpResponseRedirect(self.list_url)
+
     def _done(self, request: HttpRequest, state: CircuitState, done: str) -> HttpResponse:
         self.record(request, Provider.objects.get(pk=state.provider), done)
         messages.success(request, f"{done}.")
@@ -163,6 +216,12 @@ class CircuitTripAdmin(ReadOnlyAdmin):
 
 def _named(phase: Phase) -> str:
     return phase.value.replace("_", " ")
+
+
+def _tool_named(key: str) -> str:
+    """A link to the tool, where its circuit is called by its id; else what the circuit is called."""
+    _, kind, name = key.split("/", 2) if key.count("/") > 1 else ("", "", key)
+    return link(key, PAGES_OF_TOOLS[kind], name) if kind in PAGES_OF_TOOLS else key
 
 
 def _buttons(state: CircuitState) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -12,6 +13,7 @@ from unfold.decorators import display
 from apps.console.display import NOTHING, dollars, folded_json, moment, seconds, status_label
 from apps.console.filters import IdDayFilter
 from apps.console.pages import ReadOnlyAdmin
+from apps.console.reading import SaidInRunsAdmin
 from apps.console.tables import Table
 from apps.tools.models import ToolCall
 
@@ -20,8 +22,10 @@ HEADERS = ("tool", "status", "why", "attempt", "idempotent", "cost", "started", 
 
 
 @admin.register(ToolCall)
-class ToolCallAdmin(ReadOnlyAdmin):
+class ToolCallAdmin(SaidInRunsAdmin, ReadOnlyAdmin):
     """Every call that was written down, newest first."""
+
+    said_fields = ("shown_result",)
 
     list_display = ("started_at", "tenant", "task_type", "agent", "tool", "state", "code", "cost", "took")
     list_filter = (
@@ -74,8 +78,8 @@ class ToolCallAdmin(ReadOnlyAdmin):
         return NOTHING if call.result is None else folded_json("show", call.result)
 
 
-def tool_calls_table(calls: Iterable[ToolCall]) -> Table:
-    """Tool calls as a table below what made them."""
+def tool_calls_table(calls: Iterable[ToolCall], unread: Collection[uuid.UUID] = ()) -> Table:
+    """Tool calls as a table below what made them; without the results of runs that may not be read."""
     rows: Sequence[Any] = [
         [
             call.tool,
@@ -86,7 +90,9 @@ def tool_calls_table(calls: Iterable[ToolCall]) -> Table:
             dollars(call.cost_usd_micros) if call.price_usd_micros else NOTHING,
             moment(call.started_at),
             seconds(call.seconds) if call.ended_at else NOTHING,
-            NOTHING if call.result is None else folded_json("show", call.result),
+            NOTHING
+            if call.result is None or call.workflow_id in unread
+            else folded_json("show", call.result),
         ]
         for call in calls
     ]

@@ -19,7 +19,9 @@ from agentplatform.outbound.addresses import AddressRefused, UrlRefused
 from apps.console.display import dollars, label
 from apps.console.fields import DollarsField
 from apps.console.operations import Operation, Secret, is_confirmed, operation_page, secret_page
+from apps.console.reading import withheld
 from apps.console.tables import Table
+from apps.gateway.circuits import CircuitsAway, circuit_reset
 from apps.notifications.resolving import check_url
 from apps.tools.admin.calls import tool_calls_table
 from apps.tools.admin.settings import PRICE_HELP, PricedAdmin
@@ -103,7 +105,11 @@ class _OwnedAdmin(PricedAdmin):
             title = f"Reset the circuit of {row}?"
             operation = Operation(title, explanation, "Reset", self.detail_url(row))
             return operation_page(self, request, operation)
-        tool_breaker().reset(self.circuit_key(row))
+        try:
+            circuit_reset(self.circuit_key(row))
+        except CircuitsAway as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(self.detail_url(row))
         self.record(request, row, "Reset its circuit")
         messages.success(request, "Its circuit is closed.")
         return HttpResponseRedirect(self.detail_url(row))
@@ -141,7 +147,8 @@ class TenantToolAdmin(_OwnedAdmin):
 
     def detail_tables(self, request: HttpRequest, obj: TenantTool) -> Sequence[Table]:
         calls = ToolCall.objects.filter(tool=f"webhook__{obj.name}", tenant=obj.tenant_id)
-        return [tool_calls_table(calls.order_by("-id")[:50])]
+        shown = list(calls.order_by("-id")[:50])
+        return [tool_calls_table(shown, withheld(request, {call.workflow_id for call in shown}))]
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, "operate_tenanttool")

@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from apps.console.display import between, code, dollars, json_block, label, link, moment, text_block
 from apps.console.operations import Operation, confirmed_data, is_confirmed, operation_page, selection
 from apps.console.pages import ReadOnlyAdmin
+from apps.console.reading import SaidInRunsAdmin
 from apps.gateway.models import CacheEntry
 from apps.tenants.models import Tenant
 from apps.workflows.cached_results import CachePurged, cache_purge
@@ -93,8 +94,11 @@ class ServesFilter(DropdownFilter):
 
 
 @admin.register(CacheEntry)
-class CacheEntryAdmin(ReadOnlyAdmin):
+class CacheEntryAdmin(SaidInRunsAdmin, ReadOnlyAdmin):
     """Every kept answer, newest first. What was asked and answered is on the page of one alone."""
+
+    run_field = "source_workflow_id"
+    said_fields = ("question", "answer")
 
     list_display = ("short_id", "tenant", "use_case", "found_by", "worth", "source", "age", "expires")
     list_filter = (

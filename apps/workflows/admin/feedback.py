@@ -9,6 +9,7 @@ from unfold.decorators import display
 from apps.console.display import NOTHING, link, status_label, text_block
 from apps.console.filters import DayFilter
 from apps.console.pages import ReadOnlyAdmin
+from apps.console.reading import SaidInRunsAdmin
 from apps.workflows.models import Feedback
 
 RATINGS = {"up": "success", "down": "danger"}
@@ -16,8 +17,11 @@ BEGINNING_CHARACTERS = 80
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(ReadOnlyAdmin):
+class FeedbackAdmin(SaidInRunsAdmin, ReadOnlyAdmin):
     """Feedback, newest first. The search takes the id of a workflow, or its beginning."""
+
+    run_field = "pk"
+    said_fields = ("whole",)
 
     list_display = ("created_at", "rated", "tenant", "type", "of_workflow", "beginning")
     list_filter = (
@@ -51,6 +55,8 @@ class FeedbackAdmin(ReadOnlyAdmin):
 
     @display(description="comment")
     def beginning(self, feedback: Feedback) -> str:
+        if feedback.workflow.session_id is not None:
+            return NOTHING if not feedback.comment else "said in a session"
         comment = feedback.comment
         return comment if len(comment) <= BEGINNING_CHARACTERS else comment[:BEGINNING_CHARACTERS] + "…"
 

@@ -126,10 +126,6 @@ class ScheduleAdmin(ConsoleAdmin):
     def delete_model(self, request: HttpRequest, obj: Schedule) -> None:
         schedule_delete(obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        for schedule in queryset:
-            schedule_delete(schedule)
-
     def has_run_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, "run_schedule")
 

@@ -5,7 +5,8 @@ It is here because a lower room knows nothing of the runs that are emptied with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -19,9 +20,11 @@ from apps.console.display import NOTHING, label, link, text_block
 from apps.console.filters import DayFilter
 from apps.console.operations import Operation, is_confirmed, operation_page, selection
 from apps.console.pages import ReadOnlyAdmin
+from apps.console.reading import WITHHELD, reading_rule
 from apps.console.tables import Table
 from apps.knowledge.models import Session
 from apps.knowledge.session_selectors import session_sizes
+from apps.workflows.models import Workflow
 from apps.workflows.operations import Actor
 from apps.workflows.session_forgetting import session_forget
 
@@ -30,7 +33,14 @@ FORGETTING = (
     "Its turns, their vectors and its summary are deleted, its runs that have not ended are cancelled, and inputs, "
     "outputs and results are taken out of all its runs. That they ran, and what they cost, stays. It cannot be undone."
 )
-UNREAD = "What was said is shown to those who may read sessions."
+
+
+@reading_rule
+def of_sessions(request: HttpRequest, workflow_ids: Collection[uuid.UUID]) -> Iterable[uuid.UUID]:
+    """What runs in sessions were told and have answered is read by those who may read sessions."""
+    if request.user.has_perm("knowledge.read_session"):
+        return ()
+    return Workflow.objects.filter(pk__in=workflow_ids, session__isnull=False).values_list("pk", flat=True)
 
 
 @admin.register(Session)
@@ -97,13 +107,13 @@ class SessionAdmin(ReadOnlyAdmin):
     @display(description="summary")
     def whole_summary(self, session: Any) -> str:
         if not session.is_readable:
-            return UNREAD
+            return WITHHELD
         return text_block(session.summary) if session.summary else NOTHING
 
     def detail_tables(self, request: HttpRequest, obj: Any) -> Sequence[Table]:
         headers = ("turn", "who", "text", "run", "at")
         if not obj.is_readable:
-            return [Table("Turns", headers, [], UNREAD)]
+            return [Table("Turns", headers, [], WITHHELD)]
         turns = list(obj.turns.defer("vector").order_by("-ordinal")[: SHOWN_TURNS + 1])
         rows = [
             (

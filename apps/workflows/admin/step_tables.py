@@ -46,14 +46,14 @@ STEP_STATUSES = {
 OUTCOMES = {"failed": "danger", "lost": "danger", "timed_out": "danger", "cancelled": ""}
 
 
-def tables_of(workflow: Workflow) -> list[Table]:
-    """What happened in a run, in a handful of queries whatever its size."""
+def tables_of(workflow: Workflow, *, is_readable: bool = True) -> list[Table]:
+    """What happened in a run, in a handful of queries whatever its size; only if it is readable with what was said."""
     counts = dict(workflow.steps.order_by().values_list("status").annotate(Count("pk")))
     attempts = StepAttempt.objects.filter(step__workflow=workflow).select_related("step")
     return [
-        _steps_table(workflow, counts),
+        _steps_table(workflow, counts, is_readable),
         attempts_table(list(attempts.defer("step__output").order_by("-id")[:SHOWN])),
-        _calls_table(workflow),
+        _calls_table(workflow, is_readable),
         _events_table(workflow),
     ]
 
@@ -85,9 +85,9 @@ def attempt_cells(attempt: StepAttempt) -> list[Any]:
     ]
 
 
-def _steps_table(workflow: Workflow, counts: Mapping[str, int]) -> Table:
+def _steps_table(workflow: Workflow, counts: Mapping[str, int], is_readable: bool) -> Table:
     total = sum(counts.values())
-    with_outputs = total <= INLINE
+    with_outputs = is_readable and total <= INLINE
     steps = steps_of(workflow) if with_outputs else steps_of(workflow).defer("output")
     headers = ["step", "status", "agent", "tier", "attempt", "waiting for", "worker", "started", "took"]
     shown = list(steps[:SHOWN])
@@ -114,9 +114,9 @@ def _step_row(step: Step, wait: StepWait | None, with_output: bool) -> list[Any]
     return [*row, folded_json("show", step.output)] if with_output else row
 
 
-def _calls_table(workflow: Workflow) -> Table:
+def _calls_table(workflow: Workflow, is_readable: bool) -> Table:
     calls = list(calls_of(workflow).defer("response")[: SHOWN + 1])
-    with_responses = len(calls) <= INLINE
+    with_responses = is_readable and len(calls) <= INLINE
     if with_responses:
         calls = list(calls_of(workflow)[:INLINE])
     made_by = Step.objects.filter(pk__in={call.step_id for call in calls}).only("node", "index")

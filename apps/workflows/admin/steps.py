@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from apps.console.display import NOTHING, between, code, json_block, link, status_label
 from apps.console.pages import ReadOnlyAdmin
+from apps.console.reading import SaidInRunsAdmin, withheld
 from apps.console.tables import Table
 from apps.gateway.admin import calls_table
 from apps.gateway.models import Call
@@ -23,7 +24,8 @@ from apps.workflows.models import Step
 
 
 @admin.register(Step)
-class StepAdmin(ApprovalsAdmin, ReadOnlyAdmin):
+class StepAdmin(ApprovalsAdmin, SaidInRunsAdmin, ReadOnlyAdmin):
+    said_fields = ("option_document", "output_document")
     list_display = (
         "name",
         "run",
@@ -82,11 +84,13 @@ class StepAdmin(ApprovalsAdmin, ReadOnlyAdmin):
     def detail_tables(self, request: HttpRequest, obj: Step) -> Sequence[Table]:
         attempts = list(obj.attempts.select_related("step").order_by("-attempt")[:SHOWN])
         calls = Call.objects.filter(step_id=obj.pk).order_by("ordinal", "started_at")
-        tables = [attempts_table(attempts), calls_table(calls[:SHOWN], {obj.pk: obj.key})]
+        unread = withheld(request, [obj.workflow_id])
+        responses = calls_table(calls[:SHOWN], {obj.pk: obj.key}, with_responses=not unread)
+        tables = [attempts_table(attempts), responses]
         tool_calls = ToolCall.objects.filter(workflow_id=obj.workflow_id, step_id=obj.pk).order_by(
             "attempt", "ordinal"
         )
-        return [*tables, tool_calls_table(tool_calls[:SHOWN])] if tool_calls.exists() else tables
+        return [*tables, tool_calls_table(tool_calls[:SHOWN], unread)] if tool_calls.exists() else tables
 
     @display(description="step")
     def name(self, step: Step) -> str:

@@ -29,6 +29,7 @@ from apps.console.display import (
 )
 from apps.console.filters import IdDayFilter
 from apps.console.pages import ReadOnlyAdmin
+from apps.console.reading import SaidInRunsAdmin
 from apps.console.tables import Table
 from apps.workflows.admin.cached_runs import CachePurgingAdmin, cache_table
 from apps.workflows.admin.filters import StatusFilter, TypeFilter
@@ -51,8 +52,11 @@ STATUSES = {
 
 
 @admin.register(Workflow)
-class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, ReadOnlyAdmin):
+class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, SaidInRunsAdmin, ReadOnlyAdmin):
     """Runs, newest first. The search takes the id of a run, its beginning, or the id of a step or Celery task."""
+
+    run_field = "pk"
+    said_fields = ("input_document", "result_document")
 
     list_display = ("short_id", "type", "tenant", "state", "queue", "created_at", "took", "cost", "degraded")
     list_filter = (
@@ -103,7 +107,7 @@ class WorkflowAdmin(InterventionsAdmin, CachePurgingAdmin, ReadOnlyAdmin):
         )
 
     def detail_tables(self, request: HttpRequest, obj: Workflow) -> Sequence[Table]:
-        steps, *others = tables_of(obj)
+        steps, *others = tables_of(obj, is_readable=not self.is_withheld(request, obj))
         return [steps, cache_table(obj), *others]
 
     # --- Columns and fields --------------------------------------------------------------------------------

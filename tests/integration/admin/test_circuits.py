@@ -8,10 +8,14 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from agentplatform.agents.tools.toolbox import POLICY as TOOL_POLICY
 from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy
 from apps.circuits import shared_circuits
 from apps.gateway.models import CircuitTrip, Provider
-from tests.integration.admin.conftest import Person, list_url, logged
+from apps.gateway.services import trips
+from apps.tenants.models import Tenant
+from apps.tools.models import McpServer
+from tests.integration.admin.conftest import Person, change_url, list_url, logged
 from tests.integration.stack.launching import free_ports
 
 KEY = "anthropic/claude-haiku-5-5"
@@ -39,6 +43,31 @@ def test_a_circuit_is_opened_and_reset_by_hand_for_all_processes(operator: Perso
         "Opened the circuit of claude-haiku-5-5 for 10 min, reason 'They told us.'",
         "Reset the circuit of claude-haiku-5-5, which was open",
     ]
+
+
+def test_the_circuit_of_a_tool_is_shown_and_reset(
+    operator: Person, reader: Person, tenant: Tenant, closed: None
+) -> None:
+    """Once it has opened, beside those of providers; a reader sees it."""
+    server = McpServer.objects.create(name="harbour", url="https://example.com/", tenant=tenant)
+    keys = [f"tool/mcp/{server.pk}", "tool/http_fetch/example.com:8080"]
+    breaker = CircuitBreaker(shared_circuits(), TOOL_POLICY, trips)
+    for key in keys:
+        for _ in range(TOOL_POLICY.failures):
+            breaker.failed(key, breaker.admit(key), "timeout")
+        url = reverse("admin:gateway_circuittrip_reset_tool", args=[key])
+        assert url in operator.page(list_url(CircuitTrip))
+        page = reader.page(list_url(CircuitTrip))
+        assert key in page
+        assert url not in page
+        assert reader.get(url).status_code == 403
+        assert operator.confirm(url).status_code == 302
+        assert breaker.admit(key).passes
+    assert change_url(server) in operator.page(list_url(CircuitTrip))
+    trip = CircuitTrip.objects.get(circuit=keys[0])
+    assert logged(trip) == [f"Reset the circuit of {keys[0]}, which was open"]
+    gone = reverse("admin:gateway_circuittrip_reset_tool", args=["tool/mcp/other"])
+    assert operator.get(gone).status_code == 404
 
 
 def test_a_reset_ends_a_trip_whose_circuit_was_lost(operator: Person, closed: None) -> None:

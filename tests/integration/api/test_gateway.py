@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from agentplatform.agents.tools.toolbox import POLICY as TOOL_POLICY
 from agentplatform.execution.circuit import CircuitBreaker, CircuitPolicy
 from apps.circuits import shared_circuits
 from apps.gateway.circuits import CircuitsAway, circuit_open, circuit_reset
 from apps.gateway.models import CircuitTrip, TierProvider
+from apps.gateway.services import trips
 from apps.tenants.models import Tenant
 from apps.tenants.services import api_key_issue
+from apps.tools.models import McpServer
 from apps.workflows.letters import OperatorAction
 from apps.workflows.models import Step, Workflow
 from tests.integration.api.conftest import WORKFLOWS, Api, assert_problem
@@ -110,6 +114,34 @@ def test_a_circuit_that_has_failed_says_so(operator: Api, closed: None) -> None:
     breaker.failed(KEY, breaker.admit(KEY), "overloaded_error")
     (state,) = [one for one in operator.get(CIRCUITS).json()["results"] if "sonnet" in one["model"]]
     assert (state["state"], state["recent_failures"]) == ("closed", 1)
+
+
+def test_the_circuits_of_tools_that_have_opened_are_listed_and_reset(
+    operator: Api, api: Api, tenant: Tenant, closed: None
+) -> None:
+    """With whose they are; a tenant's key resets none, and what has not opened is not found."""
+    server = McpServer.objects.create(name="harbour", url="https://example.com/", tenant=tenant)
+    keys = [f"tool/mcp/{server.pk}", "tool/http_fetch/example.com:8080", f"tool/webhook/{uuid.uuid4()}"]
+    breaker = CircuitBreaker(shared_circuits(), TOOL_POLICY, trips)
+    for key in keys:
+        for _ in range(TOOL_POLICY.failures):
+            breaker.failed(key, breaker.admit(key), "timeout")
+    told = {one["circuit"]: one for one in operator.get(CIRCUITS).json()["tools"]}
+    assert {key: (told[key]["tool"], told[key]["tenant_id"]) for key in keys} == {
+        keys[0]: ("mcp:harbour", str(tenant.pk)),
+        keys[1]: ("http_fetch", None),
+        keys[2]: ("", None),
+    }
+    assert {one["state"] for one in told.values()} == {"open"}
+    reset = f"{CIRCUITS}tools/reset/"
+    assert_problem(api.post(reset, {"circuit": keys[0]}), 403, "operator-key-needed")
+    assert_problem(operator.post(reset, {"circuit": "tool/mcp/other"}), 404)
+    assert_problem(operator.post(reset, {"circuit": KEY}), 404)
+    answer = operator.post(reset, {"circuit": keys[0]}).json()
+    assert (answer["state"], answer["open_until"], answer["tool"]) == ("closed", None, "mcp:harbour")
+    assert breaker.admit(keys[0]).passes
+    assert not breaker.admit(keys[1]).passes
+    assert OperatorAction.objects.get().details == {"circuit": keys[0], "state": "open"}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from apps.workflows.models import Signal, Workflow
+from apps.workflows.signals import MAX_KEPT
 from tests.integration.api.conftest import WORKFLOWS, Api
 from tests.integration.workflows.worker import OneThread, worker
 
@@ -34,6 +36,22 @@ def test_a_step_is_approved(api: Api, worker: OneThread, asking: str) -> None:
     kept = Signal.objects.get()
     assert kept.payload == {"approved": True, "comment": "Fine."}
     assert kept.sender.startswith("key ")
+
+
+def test_a_run_keeps_only_so_many_signals(api: Api) -> None:
+    """Of those that no step has taken."""
+    workflow_id = api.submit()
+    sent = {"workflow_id": workflow_id, "kind": "signal", "name": "go", "payload": {}, "sender": "s"}
+    Signal.objects.bulk_create(Signal(**sent) for _ in range(MAX_KEPT))
+    path = f"{WORKFLOWS}{workflow_id}/signals/go/"
+    response = api.post(path, {})
+    assert (response.status_code, response.json()["type"]) == (
+        409,
+        "urn:agentplatform:problem:too-many-signals",
+    )
+    assert Signal.objects.count() == MAX_KEPT
+    Signal.objects.filter(pk=Signal.objects.latest("pk").pk).update(step_id=uuid.uuid4())
+    assert api.post(path, {}).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["x" * 131, "%00"])

@@ -263,7 +263,8 @@ BEGIN
             PERFORM workflows_park(p_workflow);
             v_ready := false;
         END IF;
-        IF v_ready AND p_continue THEN
+        -- After an element of a fan-out, with another one that is ready: it needs no message.
+        IF p_continue AND (v_ready OR (p_decision ->> 'commutes')::boolean AND v_status NOT IN ('ready', 'waiting')) THEN
             SELECT id, attempt, estimated_tokens INTO v_next_step FROM workflows_step
             WHERE queue_id = v_step.queue_id AND tenant_id = v_step.tenant_id AND workflow_id = p_workflow
               AND status = 'ready'
