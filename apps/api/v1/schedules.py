@@ -27,7 +27,7 @@ from apps.api.serializers import (
     StrictSerializer,
     UsdField,
 )
-from apps.api.v1.submissions import AcceptedSerializer
+from apps.api.v1.submissions import AcceptedSerializer, MetadataField
 from apps.api.v1.workflows import accepted, tenant_of
 from apps.workflows.models import Schedule
 from apps.workflows.schedules import (
@@ -59,7 +59,7 @@ class ScheduleChangeSerializer(StrictSerializer):
         required=False, allow_null=True, min_value=1, max_value=MAX_DEADLINE_SECONDS
     )
     max_cost_usd = UsdField(required=False, allow_null=True)
-    metadata = ObjectField(required=False)
+    metadata = MetadataField(required=False)
     cron = StrictCharField(
         max_length=200,
         required=False,

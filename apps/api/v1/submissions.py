@@ -22,6 +22,18 @@ from apps.workflows.submissions import DEFAULT_QUEUE
 MAX_METADATA_BYTES = 16_384
 
 
+class MetadataField(ObjectField):
+    """What a run carries along for who submits it, up to MAX_METADATA_BYTES."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        value = super().to_internal_value(data)
+        if len(str(value)) > MAX_METADATA_BYTES:
+            raise serializers.ValidationError(
+                f"At most {MAX_METADATA_BYTES} characters of metadata are kept."
+            )
+        return value
+
+
 class SubmissionSerializer(StrictSerializer):
     """A request for a run. Without `type` the platform finds the definition that takes the input."""
 
@@ -30,7 +42,7 @@ class SubmissionSerializer(StrictSerializer):
     priority = serializers.ChoiceField(["interactive", "standard", "batch"], default=DEFAULT_QUEUE)
     deadline_seconds = StrictIntegerField(required=False, min_value=1, max_value=MAX_DEADLINE_SECONDS)
     max_cost_usd = UsdField(required=False)
-    metadata = ObjectField(required=False)
+    metadata = MetadataField(required=False)
     session_id = StrictCharField(
         required=False,
         trim_whitespace=False,
@@ -38,13 +50,6 @@ class SubmissionSerializer(StrictSerializer):
         help_text="Your own id of a conversation, for definitions that look back on its earlier turns.",
     )
     dry_run = StrictBooleanField(default=False)
-
-    def validate_metadata(self, value: dict[str, Any]) -> dict[str, Any]:
-        if len(str(value)) > MAX_METADATA_BYTES:
-            raise serializers.ValidationError(
-                f"At most {MAX_METADATA_BYTES} characters of metadata are kept."
-            )
-        return value
 
 
 class AcceptedSerializer(serializers.Serializer):

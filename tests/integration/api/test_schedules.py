@@ -83,6 +83,13 @@ def test_a_schedule_that_could_not_be_run_is_refused(api: Api, fields: dict[str,
     assert not PeriodicTask.objects.filter(task="workflows.start_scheduled").exists()
 
 
+def test_a_schedule_carries_no_more_metadata_than_a_submission(api: Api) -> None:
+    """Its runs would."""
+    response = api.post(SCHEDULES, {**DAILY, "metadata": {"a": "x" * 17_000}})
+    assert response.status_code == 400
+    assert [error["pointer"] for error in response.json()["errors"]] == ["/metadata"]
+
+
 def test_a_name_is_taken_once_in_a_tenant_and_others_see_nothing(api: Api, other_api: Api) -> None:
     """Another tenant may have the same."""
     made = create(api)
