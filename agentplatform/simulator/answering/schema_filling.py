@@ -269,7 +269,8 @@ class _Filler:
         return [self._fit_length(item, items) for item in found]
 
     def _fill_number(self, schema: Schema, name: str, *, whole: bool) -> float | int:
-        low, high = bounds(schema)
+        # Limits that are only told are kept by a judgement; what a text says is what it says.
+        low, high = bounds(schema) if is_score(name) else (schema.get("minimum"), schema.get("maximum"))
         found = find_number(name, self._source.text)
         if is_score(name) and low is not None and high is not None:
             labelled = labelled_value(names_of(name), self._source.text)
