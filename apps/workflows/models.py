@@ -167,7 +167,9 @@ class Workflow(models.Model):
             ),
             *(
                 models.Index(
-                    fields=[name], condition=~models.Q(**{name: None}), name=f"workflows_workflow_{short}"
+                    fields=[name, "-id"],
+                    condition=~models.Q(**{name: None}),
+                    name=f"workflows_workflow_{short}",
                 )
                 for name, short in (
                     ("parent_id", "parent"),

@@ -29,13 +29,5 @@ class Migration(migrations.Migration):
                 to="knowledge.session",
             ),
         ),
-        migrations.AddIndex(
-            model_name="workflow",
-            index=models.Index(
-                condition=models.Q(("session__isnull", False)),
-                fields=["session", "-id"],
-                name="workflows_workflow_session",
-            ),
-        ),
         migrations.RunSQL((SQL / "0015_sessions.sql").read_text(), migrations.RunSQL.noop),
     ]

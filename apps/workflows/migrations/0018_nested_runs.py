@@ -1,4 +1,4 @@
-"""Indexes for runs that steps start, built while rows are written."""
+"""Indexes for runs in sessions and for those that steps start, built while rows are written."""
 
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
@@ -10,6 +10,14 @@ class Migration(migrations.Migration):
     dependencies = [("workflows", "0017_richer_definitions")]
 
     operations = [
+        AddIndexConcurrently(
+            model_name="workflow",
+            index=models.Index(
+                condition=models.Q(("session__isnull", False)),
+                fields=["session", "-id"],
+                name="workflows_workflow_session",
+            ),
+        ),
         AddIndexConcurrently(
             model_name="workflow",
             index=models.Index(
@@ -30,7 +38,7 @@ class Migration(migrations.Migration):
             model_name="workflow",
             index=models.Index(
                 condition=models.Q(("parent_id", None), _negated=True),
-                fields=["parent_id"],
+                fields=["parent_id", "-id"],
                 name="workflows_workflow_parent",
             ),
         ),
@@ -38,7 +46,7 @@ class Migration(migrations.Migration):
             model_name="workflow",
             index=models.Index(
                 condition=models.Q(("parent_step_id", None), _negated=True),
-                fields=["parent_step_id"],
+                fields=["parent_step_id", "-id"],
                 name="workflows_workflow_step",
             ),
         ),
@@ -46,7 +54,7 @@ class Migration(migrations.Migration):
             model_name="workflow",
             index=models.Index(
                 condition=models.Q(("root_id", None), _negated=True),
-                fields=["root_id"],
+                fields=["root_id", "-id"],
                 name="workflows_workflow_root",
             ),
         ),

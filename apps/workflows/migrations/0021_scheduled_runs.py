@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
             model_name="workflow",
             index=models.Index(
                 condition=models.Q(("schedule_id", None), _negated=True),
-                fields=["schedule_id"],
+                fields=["schedule_id", "-id"],
                 name="workflows_workflow_schedule",
             ),
         ),

@@ -24,6 +24,7 @@ from apps.workflows.maintenance import purge_expired_records
 from apps.workflows.models import Workflow
 from tests.integration.admin.conftest import settle_call
 from tests.integration.conftest import Hand
+from tests.integration.workflows.worker import OneThread
 from tests.receiver import Receiver
 
 PRIVATE = "a secret of the tenant"
@@ -82,6 +83,20 @@ def test_the_end_goes_with_its_transaction(
     while Workflow.objects.filter(tenant=other, finished_at=None).exists():
         hand.finish(hand.claim_next(), {"done": True})
     assert set(Delivery.objects.values_list("tenant__name", flat=True)) <= {"acme"}
+
+
+def test_the_end_of_what_a_step_has_started_is_not_told(
+    submit: Callable[..., Workflow], issued: IssuedSecret
+) -> None:
+    """Only that of the run which was submitted; and that somebody is asked, in whichever of them."""
+    workflow = submit("outer", {"output": {"count": 1}})
+    OneThread().work()
+    told = Delivery.objects.filter(event_type="workflow.finished").values_list("data__workflow_id", flat=True)
+    assert list(told) == [str(workflow.pk)]
+    asking = submit("approval")
+    OneThread().work()
+    (asked,) = Delivery.objects.filter(event_type="workflow.approval_requested")
+    assert (asked.data["workflow_id"], asked.data["step"]) == (str(asking.pk), "approve")
 
 
 @pytest.fixture

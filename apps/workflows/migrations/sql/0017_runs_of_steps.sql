@@ -182,3 +182,16 @@ BEGIN
     END IF;
     RETURN coalesce(workflows_cost_refusal(p_workflow, p_call), gateway_reserve_call(p_call));
 END $$;
+
+-- Webhooks tell tenants of the ends of runs that were submitted, not of those within them, nor of those that the
+-- platform starts for them.
+CREATE OR REPLACE FUNCTION workflows_leave_out_internal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM workflows_workflow w JOIN workflows_workflowdefinition d ON d.id = w.definition_id
+        WHERE w.id = (NEW.data ->> 'workflow_id')::uuid
+          AND (d.is_internal OR w.parent_id IS NOT NULL AND NEW.event_type = 'workflow.finished')) THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
