@@ -46,6 +46,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             request,
             "Work",
             ("Workflows", "account_tree", "workflows", "workflow"),
+            ("Approvals", "how_to_reg", "workflows", "awaitedapproval"),
             ("Schedules", "schedule", "workflows", "schedule"),
             ("Dead letters", "mail_off", "workflows", "deadlettergroup"),
             ("Each dead letter", "drafts", "workflows", "deadletter"),

@@ -43,6 +43,7 @@ READABLE: dict[str, frozenset[str]] = {
             "deadlettergroup",
             "operatoraction",
             "schedule",
+            "awaitedapproval",
         }
     ),
     "insights": frozenset(

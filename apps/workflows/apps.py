@@ -16,6 +16,10 @@ class WorkflowsConfig(AppConfig):
         autodiscover_modules("agents", "workflows")
         registry.check()
         post_migrate.connect(_store_defaults, sender=self)
+        from apps.console.navigation import badges
+        from apps.workflows.selectors import approvals_awaited
+
+        badges["workflows_awaitedapproval"] = approvals_awaited
 
 
 def _store_defaults(**_: Any) -> None:

@@ -282,6 +282,11 @@ class Step(models.Model):
                 condition=models.Q(status="waiting", waiting_for="workflow"),
                 name="workflows_step_nested",
             ),
+            models.Index(
+                fields=["tenant", "workflow"],
+                condition=models.Q(status="waiting", waiting_for="approval"),
+                name="workflows_step_asking",
+            ),
             BrinIndex(
                 fields=["finished_at"], name="workflows_step_ended", pages_per_range=32, autosummarize=True
             ),
@@ -294,6 +299,14 @@ class Step(models.Model):
     def key(self) -> str:
         """How the API names it: the node, and in a fan-out the element."""
         return self.node if self.index is None else f"{self.node}[{self.index}]"
+
+
+class AwaitedApproval(Step):
+    """A step that waits for somebody's approval, as a list of its own shows it."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "approval"
 
 
 class StepAttempt(models.Model):

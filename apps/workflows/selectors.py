@@ -116,6 +116,21 @@ def workflows_of(tenant: Tenant) -> QuerySet[Workflow]:
     return runs.select_related("definition", "session").order_by("-id")
 
 
+MOST_APPROVALS_COUNTED = 100
+
+
+def approvals_awaited() -> int:
+    """How many steps wait for somebody's approval; counted no further than MOST_APPROVALS_COUNTED."""
+    asking = Step.objects.filter(status="waiting", waiting_for="approval").order_by()
+    return len(asking.values_list("pk")[:MOST_APPROVALS_COUNTED])
+
+
+def asking_for_approval(workflows: QuerySet[Workflow], tenant: Tenant) -> QuerySet[Workflow]:
+    """Those of the tenant's runs in which a step waits for approval."""
+    asking = Step.objects.filter(tenant=tenant, status="waiting", waiting_for="approval")
+    return workflows.filter(pk__in=asking.values("workflow_id"))
+
+
 def schedules_of(tenant: Tenant) -> QuerySet[Schedule]:
     """The tenant's schedules, the newest first."""
     return Schedule.objects.filter(tenant=tenant).select_related("tenant").order_by("-id")

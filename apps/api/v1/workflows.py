@@ -35,7 +35,7 @@ from apps.database import OUTAGE_ERRORS, drop_broken_connections, read_within
 from apps.knowledge.session_selectors import session_of
 from apps.tenants.models import Tenant
 from apps.workflows.models import Workflow
-from apps.workflows.selectors import workflows_of
+from apps.workflows.selectors import asking_for_approval, workflows_of
 from apps.workflows.services import (
     IdempotencyConflict,
     StartedWorkflow,
@@ -161,6 +161,11 @@ class WorkflowsView(WaitingView):
                 session=session_of(tenant_of(request), session_id) or uuid.UUID(int=0)
             )
         workflows = workflows.filter(parent_id=_id_parameter(request, "parent"))
+        waiting_for = text_parameter(request, "waiting_for")
+        if waiting_for:
+            if waiting_for != "approval":
+                raise bad_parameter("waiting_for", "must be: approval")
+            workflows = asking_for_approval(workflows, tenant_of(request))
         schedule_id = _id_parameter(request, "schedule")
         if schedule_id is not None:
             workflows = workflows.filter(schedule_id=schedule_id)

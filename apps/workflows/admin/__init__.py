@@ -1,6 +1,7 @@
 """Admin pages of runs and what they run on. Tenants are here again, with what they run and spend."""
 
 from apps.workflows.admin import (
+    approvals,
     cached_answers,
     dead_letters,
     definitions,
@@ -16,6 +17,7 @@ from apps.workflows.admin import (
 )
 
 __all__ = [
+    "approvals",
     "cached_answers",
     "dead_letters",
     "definitions",

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from unfold.decorators import action
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from apps.console.display import link, moment
 from apps.console.operations import Operation, confirmed_data, operation_page
-from apps.console.pages import ConsoleAdmin
-from apps.workflows.models import Step
+from apps.console.pages import ConsoleAdmin, ReadOnlyAdmin
+from apps.workflows.models import AwaitedApproval, Step
 from apps.workflows.services import AlreadyFinished
 from apps.workflows.signals import AlreadyAnswered, NotWaiting, step_answer
 
@@ -95,3 +98,43 @@ class ApprovalsAdmin(ConsoleAdmin):
             self.record(request, step, past)
             messages.success(request, f"{past}.")
         return HttpResponseRedirect(self.detail_url(step))
+
+
+@admin.register(AwaitedApproval)
+class AwaitedApprovalAdmin(ReadOnlyAdmin):
+    """What waits for somebody, those that expire first at the top; each is answered on the page of its step."""
+
+    list_display = ("asked", "step", "run", "tenant", "type", "expires")
+    list_display_links = None
+    list_filter = (("tenant", AutocompleteSelectFilter),)
+    list_select_related = ("tenant",)
+    id_fields = ("pk", "workflow_id")
+    search_fields = ("id",)
+    searches_text = False
+    search_help_text = "The id of a step or a workflow"
+    ordering = ("run_at",)
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(status="waiting", waiting_for="approval")
+
+    @display(description="asked")
+    def asked(self, step: Step) -> str:
+        title: str = step.options.get("approval", {}).get("title", step.key)
+        return title
+
+    @display(description="step")
+    def step(self, step: Step) -> str:
+        return link(step.key, "workflows_step_change", step.pk)
+
+    @display(description="workflow")
+    def run(self, step: Step) -> str:
+        return link(str(step.workflow_id), "workflows_workflow_change", step.workflow_id)
+
+    @display(description="type")
+    def type(self, step: Step) -> str:
+        return step.label.partition(".")[0]
+
+    @display(description="expires")
+    def expires(self, step: Step) -> str:
+        return moment(step.run_at)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from apps.tenants.models import Tenant
-from apps.workflows.models import Signal, Step, Workflow
-from tests.integration.admin.conftest import Person, change_url, logged, operation_url, person_make
+from apps.workflows.models import AwaitedApproval, Signal, Step, Workflow
+from tests.integration.admin.conftest import Person, change_url, list_url, logged, operation_url, person_make
 from tests.integration.workflows.worker import OneThread
 
 
@@ -32,6 +32,14 @@ class TestApprovals:
         assert kept.sender == "user operator"
         assert url not in operator.page(change_url(step))
         assert len(logged(step)) == 1
+
+    def test_what_waits_is_listed_with_what_is_asked(self, operator: Person, step: Step) -> None:
+        """And counted in the sidebar, until it is answered."""
+        page = operator.page(list_url(AwaitedApproval))
+        assert "Publish it?" in page
+        assert change_url(step) in page
+        operator.confirm(operation_url(step, "approve"))
+        assert "Publish it?" not in operator.page(list_url(AwaitedApproval))
 
     def test_only_those_who_may_are_asked(self, step: Step) -> None:
         """Others see the step, and that it waits."""

@@ -62,6 +62,17 @@ def test_a_signal_that_has_no_possible_name_is_refused(api: Api, name: str) -> N
     assert not Signal.objects.exists()
 
 
+def test_what_waits_for_approval_is_listed(api: Api, other_api: Api, asking: str) -> None:
+    """Until it is answered; a tenant's own."""
+    api.submit("one_noop")
+    waiting = f"{WORKFLOWS}?waiting_for=approval"
+    assert [f"{WORKFLOWS}{run['id']}/" for run in api.get(waiting).json()["results"]] == [asking]
+    assert other_api.get(waiting).json()["results"] == []
+    assert api.get(f"{WORKFLOWS}?waiting_for=luck").status_code == 400
+    api.post(f"{asking}steps/approve/approve/", {})
+    assert api.get(waiting).json()["results"] == []
+
+
 def test_the_second_answer_is_told_of_the_first(api: Api, asking: str) -> None:
     """And changes nothing."""
     assert api.post(f"{asking}steps/approve/reject/", {}).status_code == 200
