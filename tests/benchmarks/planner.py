@@ -40,6 +40,8 @@ MIX = (("one_ask", "interactive", 3.7), ("three_asks", "standard", 1.23))
 TENANTS = 3
 REPLICATIONS = 60
 GOAL = 0.2
+GOAL_OF = {"cost (micro-dollars)", *(f"p95 wait, {queue} (ms)" for _, queue, _ in MIX)}
+"""What has to be within the goal. What is predicted for the arrivals as they came only tells chance from error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ def main(seeds: Sequence[int]) -> int:
     RESULTS.parent.mkdir(exist_ok=True)
     told = [{**asdict(one), "ratio": one.ratio} for one in compared]
     RESULTS.write_text(json.dumps({"compared": told, "overheads": overheads}, indent=2) + "\n")
-    return 0 if all(abs(one.ratio - 1) <= GOAL for one in _pooled(compared)) else 1
+    aims = [one for one in _pooled(compared) if one.name in GOAL_OF]
+    off = [one.name for one in aims if abs(one.ratio - 1) > GOAL]
+    Console().print(f"Further off than {GOAL:.0%}: {', '.join(off) or 'nothing'}.")
+    return 1 if off else 0
 
 
 def _measure(stack: Stack, seeds: Sequence[int]) -> tuple[list[Compared], dict[str, float]]:
@@ -162,6 +167,7 @@ def _compare(
             figure = f"p95 wait, {queue} (ms){name}"
             measured = quantile(waits, 0.95)
             found.append(Compared(seed, figure, pooled, *_interval(predicted), measured, len(waits)))
+        found.append(_slot_seconds(seed, workload, queue, rows))
     costs = sorted(run.cost_usd_micros for run in runs)
     entries = LedgerEntry.objects.filter(created_at__gte=since, created_at__lt=until)
     cost = float(entries.aggregate(total=Sum("cost_usd_micros"))["total"])
@@ -171,6 +177,18 @@ def _compare(
         )
     )
     return found
+
+
+def _slot_seconds(seed: int, workload: Workload, queue: str, rows: Any) -> Compared:
+    """How long steps held their slots in both runs: what differs here no queue explains, but the machine."""
+    steps = [step for task in workload.tasks if task.queue == queue for step in task.steps]
+    before = 1e3 * statistics.mean(step.slot_seconds.mean for step in steps)
+    took = [
+        1e3 * (end - start).total_seconds() for start, end in rows.values_list("started_at", "finished_at")
+    ]
+    return Compared(
+        seed, f"mean time in the slot, {queue} (ms)", before, before, before, statistics.mean(took), len(took)
+    )
 
 
 def predict(

@@ -16,6 +16,12 @@ from tests.unit.capacity.loads import RATE_KEY, calls, exponential, load, platfo
 MONTH = DAYS_A_MONTH * SECONDS_A_DAY
 
 
+@pytest.fixture(autouse=True)
+def _short_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where waits are not what a test is about."""
+    monkeypatch.setattr(sizing, "STEPS", 1_000)
+
+
 def test_erlang_c_is_what_tables_say() -> None:
     """Of 2 and of 10 slots; the approximation for very many meets the exact sum."""
     assert wait_probability(2, 1.0) == pytest.approx(1 / 3)
@@ -69,6 +75,7 @@ def test_the_limit_that_is_nearest_binds_first(kind: LimitKind, changes: dict[st
 
 def test_as_many_slots_as_keep_the_wait_within_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """By simulation about as many as Erlang C says; and where too large for that, by formula."""
+    monkeypatch.setattr(sizing, "STEPS", 12_000)
     workload = load(task(10.0, step(slot_seconds=exponential(1.0))))
     few = scenario(workload, platform(8), 1.0)
     (line,) = few.lines
@@ -89,7 +96,14 @@ def test_a_plan_says_how_good_it_is() -> None:
     workload = load(task(0.1, step(calls=(calls(),)), runs_measured=20))
     made = plan(workload, platform(2), (1.0, 10.0), users=5.0)
     notes = " ".join(made.notes)
-    for said in ("10,000 runs", "Less than a day", "fewer than 200", RATE_KEY, "10 times"):
+    for said in (
+        "10,000 runs",
+        "Less than a day",
+        "fewer than 200",
+        RATE_KEY,
+        "10 times",
+        "Waits are likely to be longer",
+    ):
         assert said in notes
     assert made.cost_error == pytest.approx(1.96 / 360**0.5, rel=0.01)
     assert [one.users for one in made.scenarios] == [5.0, 50.0]
