@@ -1,8 +1,8 @@
 """`make bench-planner`: predicts a run at three times the load from one measured minute, and measures it.
 
 The load is Poisson, drawn from a seed: questions in the queue interactive, chains of three steps in standard, of three
-tenants, on four slots each. The prediction knows the first run alone, and that there will be three times as much. How
-far one run of this length is off by chance is simulated as well; and so that this chance can be told from what is wrong
+tenants, on four slots each. The second run has three times as many runs a second as there were in the first, at random
+moments. The prediction knows the first run alone, and that there will be three times as much. How far one run of this length is off by chance is simulated as well; and so that this chance can be told from what is wrong
 with the simulation, it is made once more for the moments at which runs then arrived. `python -m tests.benchmarks.planner SEED …`
 """
 
@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from tests.integration.stack.launching import free_ports
 
 PROCFILE = Path(__file__).with_name("Procfile.planner")
 RESULTS = Path("benchmarks/planner.json")
-FIRST_SECONDS, SECOND_SECONDS, WARM_UP_SECONDS = 60.0, 120.0, 5.0
+FIRST_SECONDS, SECOND_SECONDS, WARM_UP_SECONDS = 60.0, 180.0, 5.0
 GROWTH = 3.0
 MIX = (("one_ask", "interactive", 3.7), ("three_asks", "standard", 1.23))
 """Types, their queues, and how many runs arrive in a second at first."""
@@ -101,22 +101,42 @@ def _measure(stack: Stack, seeds: Sequence[int]) -> tuple[list[Compared], dict[s
     stack.start(["simulator", "dispatcher", "interactive", "standard"])
     _until(lambda: len(platform_now().stations) >= 2 and _slots() == 8)
     tenants = [unlimited_tenant(f"load {number}") for number in range(TENANTS)]
-    _load(tenants, 1.0, WARM_UP_SECONDS, seed=-1)
+    _load(tenants, _arriving(WARM_UP_SECONDS, seed=-1), WARM_UP_SECONDS, seed=-1)
     compared, overheads = [], {}
     for seed in seeds:
-        since, until, _ = _load(tenants, 1.0, FIRST_SECONDS, seed=2 * seed)
+        arrived = _arriving(FIRST_SECONDS, seed=2 * seed)
+        since, until, _ = _load(tenants, arrived, FIRST_SECONDS, seed=2 * seed)
         platform = platform_now()
         profile = replace(profile_measure(since, until), seconds=FIRST_SECONDS)
         workload = workload_from(profile, since, until, platform)
         before = _work_done()
-        since, until, steps = _load(tenants, GROWTH, SECOND_SECONDS, seed=2 * seed + 1)
+        longer = GROWTH * SECOND_SECONDS / FIRST_SECONDS
+        grown = {type_: round(count * longer) for type_, count in arrived.items()}
+        since, until, steps = _load(tenants, grown, SECOND_SECONDS, seed=2 * seed + 1)
         overheads = {name: (now - before[name]) / steps for name, now in _work_done().items()}
         compared += _compare(seed, workload, platform, since, until)
     return compared, overheads
 
 
-def _load(tenants: Sequence[Any], growth: float, seconds: float, seed: int) -> tuple[datetime, datetime, int]:
-    """Submits runs at random moments for so long, and waits for their end; returns when, and how many steps."""
+def _arriving(seconds: float, seed: int) -> dict[str, int]:
+    """How many runs of each type arrive within so long: of a Poisson process at the rate of the mix."""
+    chance = random.Random(seed)
+    counts = {}
+    for type_, _, rate in MIX:
+        at, counts[type_] = chance.expovariate(rate), 0
+        while at < seconds:
+            counts[type_] += 1
+            at += chance.expovariate(rate)
+    return counts
+
+
+def _load(
+    tenants: Sequence[Any], counts: Mapping[str, int], seconds: float, seed: int
+) -> tuple[datetime, datetime, int]:
+    """Submits so many runs at random moments, and waits for their end; returns when, and how many steps.
+
+    Moments drawn alike from the whole time are those of a Poisson process of which that many arrived.
+    """
     from django.utils import timezone
 
     from apps.workflows.models import Step, Workflow
@@ -124,12 +144,11 @@ def _load(tenants: Sequence[Any], growth: float, seconds: float, seed: int) -> t
     from apps.workflows.submissions import submission_make
 
     chance = random.Random(seed)
-    due = []
-    for type_, queue, rate in MIX:
-        at = chance.expovariate(rate * growth)
-        while at < seconds:
-            due.append((at, type_, queue, chance.choice(tenants)))
-            at += chance.expovariate(rate * growth)
+    due = [
+        (chance.uniform(0, seconds), type_, queue, chance.choice(tenants))
+        for type_, queue, _ in MIX
+        for _ in range(counts[type_])
+    ]
     since, began = timezone.now(), time.monotonic()
     for at, type_, queue, tenant in sorted(due, key=lambda one: one[0]):
         time.sleep(max(0.0, began + at - time.monotonic()))
