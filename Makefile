@@ -42,7 +42,8 @@ check: lint ## everything CI checks: lint, missing migrations, tests
 	@$(MAKE) --no-print-directory test
 
 chaos: setup-dev ## break everything, for long (the short version is part of make test)
-	@CHAOS=long $(WITH_SERVERS) python -m pytest tests/chaos tests/functional/test_interventions.py $(ARGS)
+	@CHAOS=long $(WITH_SERVERS) python -m pytest tests/chaos tests/functional/test_interventions.py \
+		tests/functional/test_shapes.py tests/functional/test_summarize_document.py $(ARGS)
 
 test-pgbouncer: setup-dev ## the core tests through PgBouncer in transaction mode (needs the program pgbouncer)
 	@$(WITH_SERVERS) python -m tests.pgbouncer python -m pytest tests/integration/workflows tests/integration/gateway \

@@ -1,7 +1,8 @@
-"""The whole suite in parts, two at a time: `python -m tests.suite`; with arguments, one run of what they say.
+"""The whole suite in parts, three at a time: `python -m tests.suite`; with arguments, one run of what they say.
 
-The first part uses the servers of its environment; the others start products of their own and wait for them most of the
-time. Whoever is done first takes the part that is left. The output of a part is printed when it has ended.
+The integration tests use the servers of the environment, functional and chaos tests products of their own, and all of them
+wait for others much of the time. Whoever is done first takes the part that is left. The output of a part is printed when
+it has ended.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import IO
 
 PYTEST = (sys.executable, "-m", "pytest")
-PARTS = (("tests/unit", "tests/integration"), ("tests/functional",), ("tests/chaos",))
-AT_A_TIME = 2
+PARTS = ("tests/integration", "tests/functional", "tests/unit", "tests/chaos")
+AT_A_TIME = 3
 
 
 def main(arguments: list[str]) -> int:
@@ -32,11 +33,11 @@ def main(arguments: list[str]) -> int:
     return status
 
 
-def run(part: tuple[str, ...]) -> tuple[int, IO[bytes]]:
+def run(part: str) -> tuple[int, IO[bytes]]:
     """Runs one part; its exit status and its output, from the start."""
     output = tempfile.TemporaryFile()  # noqa: SIM115 - who asked reads and closes it
     returncode = subprocess.run(
-        [*PYTEST, *part], stdout=output, stderr=subprocess.STDOUT, check=False
+        [*PYTEST, part], stdout=output, stderr=subprocess.STDOUT, check=False
     ).returncode
     output.seek(0)
     return returncode, output

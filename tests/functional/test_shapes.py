@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from tests.product import Product, broken_invariants, eventually
+from tests.product import LONG, Product, broken_invariants, eventually
 
-ELEMENTS = 5_000
+ELEMENTS = 5_000 if LONG else 1_500
 MEMORY_BYTES = 40_000_000
 """How much a worker may grow while it runs its share of them."""
 
