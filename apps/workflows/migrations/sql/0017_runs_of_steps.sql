@@ -139,32 +139,6 @@ BEGIN
     RETURN QUERY SELECT v_run.workflow_id, v_run.is_new, v_run.is_same;
 END $$;
 
--- Why a call may not be made within its workflow's own limit, or null: that of the run which was submitted, which holds
--- for all that its steps start, too. Calls in flight count at their worst case.
-CREATE OR REPLACE FUNCTION workflows_cost_refusal(p_workflow uuid, p_call jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-    v_worst bigint := (p_call ->> 'worst_case_usd_micros')::bigint;
-    v_root uuid;
-    v_left bigint;
-    v_room bigint;
-BEGIN
-    SELECT r.id, r.max_cost_usd_micros INTO v_root, v_left
-    FROM workflows_workflow w JOIN workflows_workflow r ON r.id = coalesce(w.root_id, w.id) WHERE w.id = p_workflow;
-    IF v_left IS NULL THEN
-        RETURN NULL;
-    END IF;
-    PERFORM 1 FROM workflows_workflow WHERE id = v_root FOR NO KEY UPDATE;
-    v_left := v_left - (SELECT sum(cost_usd_micros) FROM workflows_workflow WHERE id = v_root OR root_id = v_root);
-    SELECT v_left - coalesce(sum(usd_micros), 0) INTO v_room FROM budgets_reservation
-    WHERE workflow_id IN (SELECT id FROM workflows_workflow WHERE id = v_root OR root_id = v_root)
-      AND call_id <> (p_call ->> 'call_id')::uuid;
-    IF v_worst <= v_room THEN
-        RETURN NULL;
-    END IF;
-    RETURN jsonb_build_object(
-        'code', 'max_cost_exceeded', 'room_usd_micros', v_room, 'in_flight', v_worst <= v_left);
-END $$;
-
 -- Settles earlier calls of the step, then reserves for the next one and writes it down: one round trip a call. Returns
 -- null, or why it must not be made. What was settled has been paid for and is flushed; a start is not, unless it was
 -- taken straight from a window.
