@@ -59,14 +59,13 @@ class Alert:
     runs_out_at: datetime
 
 
-def policies_of(start: datetime, end: datetime) -> Sequence[BurnPolicy]:
-    """The alerts of a window: those of a day, or of anything longer."""
-    return DAY if end - start <= _LONGEST_DAY else MONTH
+def policies_of(now: datetime, end: datetime) -> Sequence[BurnPolicy]:
+    """The alerts of a window that ends at `end`: those of a day, also on a month's last one, or of anything longer."""
+    return DAY if end - now <= _LONGEST_DAY else MONTH
 
 
 def alerts(
     *,
-    start: datetime,
     end: datetime,
     now: datetime,
     left_usd_micros: int,
@@ -74,7 +73,7 @@ def alerts(
     season: Season,
     days_of_history: float,
 ) -> list[Alert]:
-    """The alerts of the window [start, end) at `now`, the most urgent first; none when nothing is left to burn.
+    """The alerts at `now` of the window that ends at `end`, the most urgent first; none when nothing is left to burn.
 
     `spent_since` gives the spend from a moment until `now`, also from before the window. Until a week is known, the
     rhythm of a day may pass for a burst, and up to twice the rate is asked for.
@@ -84,7 +83,7 @@ def alerts(
     caution = 1 + max(1 - days_of_history / _KNOWN_AFTER_DAYS, 0.0)
     rest = season.weight(now, end)
     found = []
-    for policy in policies_of(start, end):
+    for policy in policies_of(now, end):
         spent = spent_since(now - policy.long)
         long = _level(season, spent, now - policy.long, now) * rest / left_usd_micros
         if long < policy.rate * caution:

@@ -67,7 +67,6 @@ def _alerts(
         return sum(one[minutes] for one in own)
 
     return alerts(
-        start=window.starts_at,
         end=window.ends_at,
         now=now,
         left_usd_micros=cap * window.budget.shutoff_percent // 100 - used,

@@ -27,6 +27,15 @@ def this_hour() -> datetime:
     return timezone.now().replace(minute=0, second=0, microsecond=0)
 
 
+def noon_zone() -> str:
+    """A time zone where it is noon now: half a day is behind, and half a day to come, of every window.
+
+    What a pace comes to by the end of a window is another matter in its last minutes.
+    """
+    hours = 12 - timezone.now().hour
+    return f"Etc/GMT{-hours:+d}"  # the signs of these names are POSIX's: west of Greenwich is positive
+
+
 def midnight() -> datetime:
     """The start of today, UTC."""
     return this_hour().replace(hour=0)

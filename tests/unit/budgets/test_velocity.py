@@ -28,7 +28,6 @@ def burning(
     bursts: Sequence[tuple[timedelta, timedelta, int]],
     *,
     left: int = 720 * USD,
-    start: datetime = START,
     end: datetime = END,
     now: datetime = START,
     season: Season = FLAT,
@@ -45,7 +44,6 @@ def burning(
         )
 
     return alerts(
-        start=start,
         end=end,
         now=now,
         left_usd_micros=left,
@@ -111,6 +109,14 @@ def test_a_day_has_rates_of_its_own() -> None:
     assert burning(since(1, 4), **day) == []  # type: ignore[arg-type]
 
 
+def test_the_last_day_of_a_month_has_the_rates_of_a_day() -> None:
+    """What is left would be gone in three of 24 hours; with more days to come that were a slow burn at most."""
+    month = {"left": 24 * USD, "now": END - DAY}
+    assert [alert.kind for alert in burning(since(1, 8), **month)] == [Burn.FAST]  # type: ignore[arg-type]
+    assert burning(since(1, 4), **month) == []  # type: ignore[arg-type]
+    assert burning(since(1, 8), left=5 * 24 * USD, now=END - 5 * DAY) == []
+
+
 def test_while_little_is_known_more_is_asked_for() -> None:
     """On the first day a pace must be twice as bad, since it may be the rhythm of a day."""
     assert burning(since(1, 20), days_of_history=0) == []
@@ -143,7 +149,6 @@ def watched(
             )
 
         told = alerts(
-            start=start,
             end=ends[start],
             now=now,
             left_usd_micros=caps[start] - spent,
