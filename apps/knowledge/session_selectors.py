@@ -21,6 +21,18 @@ MAX_READ_EXCHANGES = 500
 MIN_SIMILARITY = 0.25
 """Cosine of a question and a turn below which it is not recalled. Of this model: a threshold belongs to its model."""
 
+MAX_PAGE_TURNS = 500
+MAX_PAGE_TOKENS = 65_536
+"""A page ends after the turn that reaches it: some hundred kilobytes of text, and one turn."""
+
+_PAGE = """
+    SELECT id, ordinal, role, text, workflow_id, created_at FROM (
+        SELECT id, ordinal, role, text, workflow_id, created_at,
+            sum(tokens) OVER (ORDER BY ordinal) - tokens AS tokens_before
+        FROM knowledge_turn WHERE session_id = %(session)s AND ordinal > %(after)s AND ordinal <= %(until)s
+        ORDER BY ordinal LIMIT %(most)s) page
+    WHERE tokens_before < %(tokens)s ORDER BY ordinal
+"""
 _ANSWERED = """
     FROM knowledge_turn said JOIN knowledge_turn answer
         ON answer.session_id = said.session_id AND answer.ordinal = said.ordinal + 1
@@ -73,6 +85,23 @@ def session_sizes(session_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, SessionSi
     with connection.cursor() as cursor:
         cursor.execute(_SHOWN, {"sessions": list(session_ids)})
         return {row[0]: SessionSize(*row[1:]) for row in cursor.fetchall()}
+
+
+def is_there(session_id: uuid.UUID) -> bool:
+    """Whether there is such a session that has not been forgotten."""
+    return Session.objects.filter(pk=session_id, forgotten_at=None).exists()
+
+
+def turns_page(session_id: uuid.UUID, *, after: int, until: int) -> list[Turn]:
+    """The turns that follow the ordinal `after`, up to `until`, in their order: as many as are a page."""
+    parameters = {
+        "session": session_id,
+        "after": after,
+        "until": until,
+        "most": MAX_PAGE_TURNS,
+        "tokens": MAX_PAGE_TOKENS,
+    }
+    return list(Turn.objects.raw(_PAGE, parameters))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Sessions: what was said in a tenant's conversations, to list, read, export and forget."""
+"""Sessions: what was said in a tenant's conversations, to list, read and forget."""
 
 from __future__ import annotations
 
@@ -63,12 +63,6 @@ class TurnSerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-class SessionExportSerializer(SessionSerializer):
-    """All that is kept of a conversation."""
-
-    turns = TurnSerializer(many=True, source="all_turns")  # type: ignore[assignment]
-
-
 class SessionsView(APIView):
     """The conversations there are, those begun last first."""
 
@@ -89,7 +83,7 @@ class SessionView(APIView):
 
     @extend_schema(operation_id="sessions_read", responses=SessionSerializer)
     def get(self, request: Request, session_id: str) -> Response:
-        return Response(SessionSerializer(_find(request, session_id)).data)
+        return Response(SessionSerializer(find_session(request, session_id)).data)
 
     @extend_schema(
         operation_id="sessions_forget",
@@ -112,7 +106,7 @@ class SessionTurnsView(APIView):
         operation_id="sessions_turns", responses=page_of(TurnSerializer), parameters=[LIMIT, AFTER]
     )
     def get(self, request: Request, session_id: str) -> Response:
-        session = _find(request, session_id)
+        session = find_session(request, session_id)
         limit, after = limit_parameter(request), _after(request)
         rows = list(_turns(session).filter(ordinal__gt=after)[: limit + 1])
         following = None
@@ -123,18 +117,8 @@ class SessionTurnsView(APIView):
         return Response({"results": TurnSerializer(rows[:limit], many=True).data, "next": following})
 
 
-class SessionExportView(APIView):
-    """All that is kept of a conversation, as a file."""
-
-    @extend_schema(operation_id="sessions_export", responses=SessionExportSerializer)
-    def get(self, request: Request, session_id: str) -> Response:
-        session: Any = _find(request, session_id)
-        session.all_turns = _turns(session)
-        headers = {"Content-Disposition": f'attachment; filename="session-{session.pk}.json"'}
-        return Response(SessionExportSerializer(session).data, headers=headers)
-
-
-def _find(request: Request, session_id: str) -> Session:
+def find_session(request: Request, session_id: str) -> Session:
+    """The session of the request's tenant, with its `size`. Raises Http404."""
     session = session_of(tenant_of(request), session_id)
     if session is None:
         raise Http404

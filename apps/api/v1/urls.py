@@ -27,7 +27,8 @@ from apps.api.v1.queues import QueuesView
 from apps.api.v1.replays import WorkflowForkView, WorkflowReplayView
 from apps.api.v1.routing import RoutingView
 from apps.api.v1.schedules import ScheduleRunView, SchedulesView, ScheduleView
-from apps.api.v1.sessions import SessionExportView, SessionsView, SessionTurnsView, SessionView
+from apps.api.v1.session_export import SessionExportView
+from apps.api.v1.sessions import SessionsView, SessionTurnsView, SessionView
 from apps.api.v1.signals import StepApproveView, StepRejectView, WorkflowSignalView
 from apps.api.v1.tools import (
     McpServersView,

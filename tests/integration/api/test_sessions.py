@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -101,21 +100,6 @@ def test_turns_are_read_page_by_page_in_their_order(api: Api) -> None:
     assert (texts(following), following.json()["next"]) == (["Four."], None)
     for after in ("-1", "x", "99999999999", "9999999999"):
         assert_problem(api.get(f"{SESSIONS}chat-1/turns/?after={after}"), 400)
-
-
-def test_an_export_holds_all_that_is_kept(api: Api) -> None:
-    """As a file, whatever stands in it."""
-    converse(api, 'A "quoted" <b>é</b> message.', answer="Answer.")
-    Session.objects.update(summary="Sum.", summary_until=2)
-    response = api.get(f"{SESSIONS}chat-1/export/")
-    assert response["Content-Disposition"].startswith("attachment")
-    exported = json.loads(response.content)
-    assert exported["summary"] == "Sum."
-    assert [(turn["role"], turn["text"]) for turn in exported["turns"]] == [
-        ("user", 'A "quoted" <b>é</b> message.'),
-        ("assistant", "Answer."),
-    ]
-    assert api.get(f"{SESSIONS}chat-1/").json()["summary"] == "Sum."
 
 
 @pytest.mark.django_db(transaction=True)
