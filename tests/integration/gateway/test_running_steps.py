@@ -21,6 +21,7 @@ from apps.knowledge.services import document_create
 from apps.tenants.models import Tenant
 from apps.workflows.dispatching import wake_due
 from apps.workflows.models import Step, StepAttempt, Workflow
+from apps.workflows.step_runs import DatabaseStepRuns
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from tests.integration.conftest import Hand
 from tests.unit.conftest import RunningSimulator, serve
@@ -67,6 +68,7 @@ class Worker:
             running=RunningSteps(),
             reports=Nobody(),
             limits=ContinuationLimits(),
+            runs=DatabaseStepRuns(),
         )
 
     def _run(self, hint: tuple[Any, int]) -> None:
