@@ -9,11 +9,13 @@ from django.db.models.functions import Now
 from apps.gateway.cache_services import answers_expire
 from apps.notifications.services import notifications_purge
 from apps.workflows.models import Heartbeat, IdempotencyKey
+from apps.workflows.schedule_times import times_purge
 from apps.workflows.services import IDEMPOTENCY_HOURS
 
 
 def purge_expired_records() -> dict[str, int]:
-    """Deletes idempotency keys past their 24 hours, heartbeats a day old, old notices, and answers long expired.
+    """Deletes idempotency keys past their 24 hours, heartbeats a day old, old notices, answers long expired, and times
+    that no schedule has any longer.
 
     Returns how many of each.
     """
@@ -21,4 +23,10 @@ def purge_expired_records() -> dict[str, int]:
         created_at__lt=Now() - timedelta(hours=IDEMPOTENCY_HOURS)
     ).delete()
     beats, _ = Heartbeat.objects.filter(beat_at__lt=Now() - timedelta(days=1)).delete()
-    return {"idempotency_keys": keys, "heartbeats": beats, **notifications_purge(), **answers_expire()}
+    return {
+        "idempotency_keys": keys,
+        "heartbeats": beats,
+        "schedule_times": times_purge(),
+        **notifications_purge(),
+        **answers_expire(),
+    }

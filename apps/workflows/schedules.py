@@ -13,7 +13,7 @@ from celery.schedules import ParseException
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from django_celery_beat.tzcrontab import TzAwareCrontab
 
 from apps.database import release_connection
@@ -21,6 +21,7 @@ from apps.notifications.models import Audience, Severity
 from apps.notifications.services import notify
 from apps.tenants.models import ApiKey, Tenant
 from apps.workflows.models import Schedule, Workflow
+from apps.workflows.schedule_times import CRON_FIELDS, times_of
 from apps.workflows.services import StartedWorkflow, Submission, workflow_start
 from apps.workflows.submissions import DEFAULT_QUEUE, InvalidSubmission, submission_make
 
@@ -29,7 +30,6 @@ MAX_SCHEDULES = 100
 """How many a tenant may have."""
 
 MAX_EVERY_SECONDS = 31 * 86_400
-CRON_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 EARLY = timedelta(seconds=1)
 """So much before its time a schedule may be told that it is due: the clocks of two processes differ."""
 
@@ -242,7 +242,7 @@ def _save(schedule: Schedule) -> None:
     task.expire_seconds = settings.SCHEDULE_LATE_SECONDS
     task.start_time = schedule.starts_at
     task.enabled = schedule.is_enabled and schedule.next_run_at is not None
-    task.crontab, task.interval = _times(schedule)
+    task.crontab, task.interval = times_of(schedule)
     task.save()
     schedule.periodic_task = task
     try:
@@ -250,17 +250,6 @@ def _save(schedule: Schedule) -> None:
             schedule.save()
     except IntegrityError as error:
         raise NameTaken(f"There is a schedule called '{schedule.name}' already.") from error
-
-
-def _times(schedule: Schedule) -> tuple[CrontabSchedule | None, IntervalSchedule | None]:
-    """What beat goes by; schedules with the same times share it."""
-    if schedule.every_seconds is not None:
-        every = {"every": schedule.every_seconds, "period": IntervalSchedule.SECONDS}
-        return None, IntervalSchedule.objects.filter(**every).first() or IntervalSchedule.objects.create(
-            **every
-        )
-    fields = {**dict(zip(CRON_FIELDS, schedule.cron.split(), strict=True)), "timezone": schedule.time_zone}
-    return CrontabSchedule.objects.filter(**fields).first() or CrontabSchedule.objects.create(**fields), None
 
 
 def _is_due(schedule: Schedule, now: datetime) -> bool:
