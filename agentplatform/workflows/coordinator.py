@@ -170,8 +170,9 @@ def _settle(definition: Definition, state: WorkflowState, decision: Decision, no
     """Completes `decision` with what the end of a step of `node` sets free: the next element, successors, the end."""
     spec, after = definition.step(node), apply(state, decision)
     if not after.nodes[node].is_settled:
-        # The next element takes the place of this one, however many others have ended in the meantime.
-        release = (Release(node, 1),) if after.nodes[node].counts.get(StepStatus.BLOCKED, 0) else ()
+        # The next element takes the place of this one, however many others have ended in the meantime. That there is
+        # none is not for this decision to say: a requeue may have put one there before it is stored.
+        release = (Release(node, 1),) if _takes_turns(spec, after.nodes[node]) else ()
         return replace(decision, release=release, commutes=spec.for_each is not None)
     error = _too_few(spec, after.nodes[node])
     if error is not None:
@@ -233,6 +234,11 @@ def _room(spec: StepSpec, node: NodeState) -> Release | None:
         return None
     count = min(node.counts.get(StepStatus.BLOCKED, 0), spec.max_concurrent - node.unfinished)
     return Release(spec.key, count) if count > 0 else None
+
+
+def _takes_turns(spec: StepSpec, node: NodeState) -> bool:
+    """Whether it is a fan-out of more elements than may be under way at a time."""
+    return spec.max_concurrent is not None and (node.total or 0) > spec.max_concurrent
 
 
 def _omitted_with_their_needs(definition: Definition, state: WorkflowState) -> tuple[str, ...]:

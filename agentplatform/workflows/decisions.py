@@ -144,7 +144,8 @@ class Expansion:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """`count` blocked steps of `node` become ready, the first ones: of a fan-out that runs a few at a time."""
+    """`count` blocked steps of `node` become ready, the first ones, or as many as there are: of a fan-out that runs a
+    few at a time."""
 
     node: str
     count: int
@@ -205,7 +206,8 @@ def apply(state: WorkflowState, decision: Decision) -> WorkflowState:
         blocked = nodes[key].counts.get(StepStatus.BLOCKED, 0)
         nodes[key] = nodes[key].moved(StepStatus.BLOCKED, StepStatus.READY, blocked)
     for release in decision.release:
-        nodes[release.node] = nodes[release.node].moved(StepStatus.BLOCKED, StepStatus.READY, release.count)
+        released = min(release.count, nodes[release.node].counts.get(StepStatus.BLOCKED, 0))
+        nodes[release.node] = nodes[release.node].moved(StepStatus.BLOCKED, StepStatus.READY, released)
     for key in decision.omit:
         blocked = nodes[key].counts.get(StepStatus.BLOCKED, 0)
         nodes[key] = nodes[key].moved(StepStatus.BLOCKED, StepStatus.OMITTED, blocked)

@@ -25,16 +25,18 @@ GIVEN_UP = (StepStatus.DEAD, StepStatus.SKIPPED)
 class Requeue:
     """How a workflow goes on from steps that gave up.
 
-    The steps themselves run again. All steps of the nodes in `block`, which were made with what the given-up ones
-    lacked, wait for them again; those in `withdraw` are fan-outs whose list will be made anew, and loops, so their
-    steps cease to be. Every step that was cancelled with the workflow is blocked, then the nodes in `activate` become
-    ready. `then` begins loops anew, and starts what fan-outs that run a few elements at a time have room for.
+    The steps themselves run again; those of the nodes in `line_up`, fan-outs that run a few elements at a time, as
+    there is room. All steps of the nodes in `block`, which were made with what the given-up ones lacked, wait for them
+    again; those in `withdraw` are fan-outs whose list will be made anew, and loops, so their steps cease to be. Every
+    step that was cancelled with the workflow is blocked, then the nodes in `activate` become ready. `then` begins loops
+    anew, and starts what bounded fan-outs have room for.
     """
 
     block: tuple[str, ...]
     withdraw: tuple[str, ...]
     activate: tuple[str, ...]
     then: Decision = NOTHING
+    line_up: tuple[str, ...] = ()
 
 
 def decide_requeue(definition: Definition, state: WorkflowState, nodes: Mapping[str, int]) -> Requeue:
@@ -52,20 +54,28 @@ def decide_requeue(definition: Definition, state: WorkflowState, nodes: Mapping[
     block = tuple(
         spec.key for spec in definition.steps if spec.key in dependents and spec.key not in withdraw
     )
+    line_up = tuple(
+        spec.key
+        for spec in definition.steps
+        if spec.key in nodes and spec.key not in dependents and spec.max_concurrent is not None
+    )
     _require_legal(definition, state, nodes, dependents)
     loops = tuple(
         Expansion(spec.key, 1, StepStatus.BLOCKED)
         for spec in definition.steps
         if spec.key in withdraw and spec.until is not None
     )
-    after = apply(_blocked_again(state, nodes, block, withdraw), Decision(expand=loops))
+    after = apply(
+        _blocked_again(state, nodes, Requeue(block, withdraw, (), line_up=line_up)), Decision(expand=loops)
+    )
     free = set_free(definition, after, Decision())
-    return Requeue(block, withdraw, free.activate, replace(free, activate=(), expand=(*loops, *free.expand)))
+    then = replace(free, activate=(), expand=(*loops, *free.expand))
+    return Requeue(block, withdraw, free.activate, then, line_up)
 
 
 def apply_requeue(state: WorkflowState, requeue: Requeue, nodes: Mapping[str, int]) -> WorkflowState:
     """The state after it; pure, and the same that the database reaches when none of the steps is delayed."""
-    after = _blocked_again(state, nodes, requeue.block, requeue.withdraw)
+    after = _blocked_again(state, nodes, requeue)
     moved = dict(after.nodes)
     for key in requeue.activate:
         blocked = moved[key].counts.get(StepStatus.BLOCKED, 0)
@@ -73,30 +83,29 @@ def apply_requeue(state: WorkflowState, requeue: Requeue, nodes: Mapping[str, in
     return apply(WorkflowState(after.status, moved), requeue.then)
 
 
-def _blocked_again(
-    state: WorkflowState, nodes: Mapping[str, int], block: tuple[str, ...], withdraw: tuple[str, ...]
-) -> WorkflowState:
+def _blocked_again(state: WorkflowState, nodes: Mapping[str, int], requeue: Requeue) -> WorkflowState:
     after: dict[str, NodeState] = {}
     for key, node in state.nodes.items():
-        if key in withdraw:
+        if key in requeue.withdraw:
             after[key] = NodeState(None)
-        elif key in block:
+        elif key in requeue.block:
             steps = sum(node.counts.values())
             after[key] = replace(node, counts={StepStatus.BLOCKED: steps} if steps else {})
         else:
             node = node.moved(
                 StepStatus.CANCELLED, StepStatus.BLOCKED, node.counts.get(StepStatus.CANCELLED, 0)
             )
-            after[key] = _run_again(node, nodes.get(key, 0))
+            target = StepStatus.BLOCKED if key in requeue.line_up else StepStatus.READY
+            after[key] = _run_again(node, nodes.get(key, 0), target)
     status = WorkflowStatus.RUNNING if state.status.is_terminal else state.status
     return WorkflowState(status, after)
 
 
-def _run_again(node: NodeState, count: int) -> NodeState:
+def _run_again(node: NodeState, count: int, target: StepStatus) -> NodeState:
     for status in GIVEN_UP:
         moved = min(count, node.counts.get(status, 0))
         if moved:
-            node = node.moved(status, StepStatus.READY, moved)
+            node = node.moved(status, target, moved)
             count -= moved
     return node
 

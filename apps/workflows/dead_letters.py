@@ -191,7 +191,7 @@ def _requeue(
         if decision is None:
             return
         lasting = options.deadline_seconds or DEFAULT_DEADLINE_SECONDS[workflow.queue_id]
-        steps = [{"id": letter.step_id, "delay_seconds": delays[letter.pk]} for letter in letters]
+        steps = _in_their_order(letters, delays)
         arguments = [
             workflow_id,
             to_jsonb(requeue_to_json(decision)),
@@ -204,6 +204,14 @@ def _requeue(
         if decision.then != NOTHING:
             workflow_apply(workflow, run.definition, decision.then)
     wake.events(str(workflow_id))
+
+
+def _in_their_order(letters: Sequence[DeadLetter], delays: Mapping[uuid.UUID, float]) -> list[dict[str, Any]]:
+    """The steps of a workflow's letters with the delays of these, the first ones first, as fan-outs take them."""
+    ids = [letter.step_id for letter in letters]
+    steps = Step.objects.filter(pk__in=ids).order_by("position", "index").values_list("pk", flat=True)
+    times = sorted(delays[letter.pk] for letter in letters)
+    return [{"id": step, "delay_seconds": delay} for step, delay in zip(steps, times, strict=True)]
 
 
 def _try_requeue(run: RunState, letters: Sequence[DeadLetter], report: RequeueReport) -> Requeue | None:

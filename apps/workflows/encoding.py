@@ -128,7 +128,12 @@ def _letter(step: LeasedStep, failure: Failure) -> dict[str, Any]:
 
 def requeue_to_json(requeue: Requeue) -> dict[str, Any]:
     """What `workflows_requeue` stores."""
-    return {"block": requeue.block, "withdraw": requeue.withdraw, "activate": requeue.activate}
+    return {
+        "block": requeue.block,
+        "withdraw": requeue.withdraw,
+        "activate": requeue.activate,
+        "line_up": requeue.line_up,
+    }
 
 
 def known_node(definition: Definition, decision: Decision) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -197,13 +197,13 @@ def workflow_cancel(workflow_id: uuid.UUID) -> None:
 def workflow_pause(workflow_id: uuid.UUID) -> bool:
     """No further step of the run starts until it is resumed; steps that run may end, and the deadline goes on.
 
-    Nor do those of the runs that its steps have started. Returns whether that is new. Raises AlreadyFinished.
+    Nor do those of the runs that its steps have started, or start yet. Returns whether that is new. Raises
+    AlreadyFinished.
     """
     decided = workflow_decide(workflow_id, PauseRequested())
     if decided is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to pause")
-    for run in _runs_of_steps(workflow_id):
-        workflow_decide(run, PauseRequested())
+    _runs_within_follow(workflow_id)
     return decided is Decided.CHANGED
 
 
@@ -215,16 +215,29 @@ def workflow_resume(workflow_id: uuid.UUID) -> bool:
         raise NotPaused(str(error)) from error
     if decided is Decided.ENDED_BEFORE:
         raise AlreadyFinished("the workflow has ended already; there is nothing to resume")
-    for run in _runs_of_steps(workflow_id):
-        with suppress(IllegalEvent):  # it is held, and goes on by itself
-            workflow_decide(run, ResumeRequested())
+    _runs_within_follow(workflow_id)
     return decided is Decided.CHANGED
 
 
-def _runs_of_steps(workflow_id: uuid.UUID) -> list[uuid.UUID]:
-    """The unfinished runs that its steps have started, and theirs."""
-    own = Workflow.objects.filter(parent_id=workflow_id, finished_at=None).values_list("pk", flat=True)
-    return [run for child in own for run in (child, *_runs_of_steps(child))]
+def _runs_within_follow(workflow_id: uuid.UUID) -> None:
+    """The unfinished runs that its steps have started pause or go on as it does, and theirs as they do.
+
+    A run's own are looked for once it has followed: those that its steps start from then on are as it is.
+    """
+    within = Workflow.objects.filter(parent_id=workflow_id, finished_at=None).values_list("pk", flat=True)
+    for run in list(within):
+        with suppress(IllegalEvent):  # it is held, and goes on by itself
+            workflow_decide(run, _as_the_run_above)
+        _runs_within_follow(run)
+
+
+def _as_the_run_above(workflow: Workflow) -> Event:
+    """What makes it stand as its parent does by now: of a pause and a resume at once, the later one holds for both."""
+    assert workflow.parent_id is not None
+    above = WorkflowStatus(Workflow.objects.values_list("status", flat=True).get(pk=workflow.parent_id))
+    if above.is_terminal:
+        return CancelRequested()
+    return PauseRequested() if above is WorkflowStatus.PAUSED else ResumeRequested()
 
 
 def session_join(workflow_id: uuid.UUID, session_id: uuid.UUID) -> None:
@@ -259,14 +272,18 @@ class Decided(StrEnum):
     ENDED_BEFORE = "ended_before"
 
 
-def workflow_decide(workflow_id: uuid.UUID, event: Event) -> Decided:
-    """Stores what the coordinator decides on an event of the run itself. Raises IllegalEvent."""
+def workflow_decide(workflow_id: uuid.UUID, event: Event | Callable[[Workflow], Event]) -> Decided:
+    """Stores what the coordinator decides on an event of the run itself, or on the one that is found under its lock.
+
+    Raises IllegalEvent.
+    """
     with transaction.atomic():
         workflow = Workflow.objects.select_for_update(no_key=True).get(pk=workflow_id)
         if workflow.finished_at is not None:
             return Decided.ENDED_BEFORE
         run = run_state(workflow_id)
-        decision = coordinator.decide(run.definition, run.state, event)
+        happened = event(workflow) if callable(event) else event
+        decision = coordinator.decide(run.definition, run.state, happened)
         if decision == Decision():
             return Decided.UNCHANGED
         workflow_apply(workflow, run.definition, decision)

@@ -63,6 +63,7 @@ class DatabaseStepRuns:
             "metadata": {},
             "deadline_seconds": submission.deadline_seconds,
             "max_depth": MAX_DEPTH,
+            "attempt": step.attempt,
         }
         planned = decision_to_json(definition, decision, queue_config(submission.queue))
         arguments = [to_jsonb(document), to_jsonb(planned), step.step_id]

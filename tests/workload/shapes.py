@@ -84,6 +84,18 @@ bounded = _define(
     StepSpec("each", "double", for_each="input.items", max_concurrent=3, input_fields=()),
     StepSpec("add_up", "gather", needs=("each",)),
 )
+bounded_skipping = _define(
+    "bounded_skipping",
+    StepSpec(
+        "each",
+        "double",
+        for_each="input.items",
+        max_concurrent=2,
+        on_failure="skip",
+        min_succeeded_percent=50,
+    ),
+    StepSpec("add_up", "gather", needs=("each",)),
+)
 mostly = _define(
     "mostly",
     StepSpec(

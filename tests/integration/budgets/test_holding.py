@@ -21,7 +21,7 @@ from apps.tenants.models import ApiKey, Tenant
 from apps.tenants.services import tenant_create
 from apps.workflows.dispatching import wake_held
 from apps.workflows.models import Event, Step, Workflow
-from apps.workflows.services import workflow_cancel
+from apps.workflows.services import workflow_cancel, workflow_pause, workflow_resume
 from tests.integration.budgets.conftest import Spender, assert_counters_are_the_ledger, usage_of
 from tests.integration.conftest import Hand
 from tests.integration.gateway.test_running_steps import Worker
@@ -135,6 +135,27 @@ def test_a_held_run_can_be_cancelled(worker: Worker, submit: Submit, budget: Mak
     assert not BudgetHold.objects.exists()
     workflow.refresh_from_db()
     assert workflow.status == "cancelled"
+
+
+def test_a_held_run_that_was_paused_is_held_again_when_it_is_resumed(
+    worker: Worker, submit: Submit, budget: MakeBudget
+) -> None:
+    """It pauses with the run whose step has started it; while it is paused no budget wakes it."""
+    budget(daily_usd_micros=10)
+    outer = submit("outer_asking", {"items": [1]})
+    assert run_admitted(worker) + run_admitted(worker) == 2
+    held = Workflow.objects.get(parent_id=outer.pk)
+    assert held.status == "held"
+    workflow_pause(outer.pk)
+    workflow_resume(outer.pk)
+    assert statuses_of(held) == ["held", "paused", "running", "held"]
+    workflow_pause(outer.pk)
+    Budget.objects.update(daily_usd_micros=1_000_000)
+    wake_held()
+    run_admitted(worker)
+    assert [run.status for run in Workflow.objects.all()] == ["paused", "paused"]
+    workflow_resume(outer.pk)
+    assert worker.run_all(outer).status == "succeeded"
 
 
 def test_a_run_with_its_own_limit_is_exact_across_calls_in_flight(submit: Submit, spender: Spender) -> None:

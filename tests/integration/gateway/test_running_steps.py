@@ -25,6 +25,7 @@ from apps.tenants.models import Tenant
 from apps.workflows.dispatching import wake_due
 from apps.workflows.models import Step, StepAttempt, Workflow
 from apps.workflows.services import workflow_cancel
+from apps.workflows.step_runs import DatabaseStepRuns
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from tests.integration.conftest import Hand
 from tests.unit.conftest import RunningSimulator, serve
@@ -73,6 +74,7 @@ class Worker:
             running=RunningSteps(),
             reports=Nobody(),
             limits=ContinuationLimits(),
+            runs=DatabaseStepRuns(),
         )
 
     def _run(self, hint: tuple[Any, int]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
+from agentplatform.agents.agent import StepRuns
 from agentplatform.agents.registry import registry
 from agentplatform.execution.attempts import ClaimedStep, Outcome
 from agentplatform.execution.executor import ContinuationLimits, Executor
@@ -35,7 +36,7 @@ class Silent:
 class OneThread:
     """Runs what there is to run, until nothing is left that need not wait."""
 
-    def __init__(self, *, continues: bool = True) -> None:
+    def __init__(self, *, continues: bool = True, runs: StepRuns | None = None) -> None:
         self.hand = Hand("one thread")
         self.most_active = 0
         self.executor = Executor(
@@ -46,7 +47,7 @@ class OneThread:
             running=RunningSteps(),
             reports=Silent(),
             limits=ContinuationLimits(max_steps=50 if continues else 1),
-            runs=DatabaseStepRuns(),
+            runs=runs or DatabaseStepRuns(),
         )
 
     def work(self) -> None:

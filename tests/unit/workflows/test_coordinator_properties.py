@@ -85,7 +85,6 @@ class Run(RuleBasedStateMachine):
         self.attempts: dict[tuple[str, int], int] = {}
         self.lost: dict[tuple[str, int], int] = {}
         self.endings: list[WorkflowStatus] = []
-        self.was_requeued = False
         empty, decision = coordinator.plan(definition, {"items": items})
         self.state: WorkflowState = empty
         self.store(decision)
@@ -140,10 +139,7 @@ class Run(RuleBasedStateMachine):
         return bool(self.in_status(StepStatus.READY)) and self.state.status is WorkflowStatus.RUNNING
 
     def has_given_up(self) -> bool:
-        return bool(self.in_status(*GIVEN_UP)) and self.state.status in (
-            WorkflowStatus.PARTIAL,
-            WorkflowStatus.FAILED,
-        )
+        return bool(self.in_status(*GIVEN_UP)) and self.state.status is not WorkflowStatus.CANCELLED
 
     def has_running(self) -> bool:
         return bool(self.in_status(StepStatus.RUNNING))
@@ -227,7 +223,7 @@ class Run(RuleBasedStateMachine):
     @precondition(has_given_up)
     @rule(data=st.data())
     def requeue(self, data: st.DataObject) -> None:
-        """Every dead step, and some of the skipped ones."""
+        """Every dead step, and some of the skipped ones; while it runs, unless what depends on them has begun."""
         dead = self.in_status(StepStatus.DEAD)
         skipped = self.in_status(StepStatus.SKIPPED)
         chosen = dead + (data.draw(st.lists(st.sampled_from(skipped), unique=True)) if skipped else [])
@@ -236,18 +232,23 @@ class Run(RuleBasedStateMachine):
         nodes: dict[str, int] = {}
         for node, _ in chosen:
             nodes[node] = nodes.get(node, 0) + 1
-        requeue = decide_requeue(self.definition, self.state, nodes)
-        assert WorkflowStatus.RUNNING in WORKFLOW_TRANSITIONS[self.state.status]
+        try:
+            requeue = decide_requeue(self.definition, self.state, nodes)
+        except IllegalEvent:
+            assert not self.state.status.is_terminal
+            return
+        assert not self.endings or WorkflowStatus.RUNNING in WORKFLOW_TRANSITIONS[self.state.status]
         self.state = apply_requeue(self.state, requeue, nodes)
         self.endings.clear()
-        self.was_requeued = True
         for key in sorted(self.steps):
             if key[0] in requeue.withdraw:
                 del self.steps[key]
             elif key[0] in requeue.block or self.steps[key] is StepStatus.CANCELLED:
-                self.restart(key, StepStatus.BLOCKED)
+                if self.steps[key] is not StepStatus.BLOCKED:
+                    self.restart(key, StepStatus.BLOCKED)
             elif key in chosen:
-                self.restart(key, StepStatus.READY)
+                lines_up = key[0] in requeue.line_up
+                self.restart(key, StepStatus.BLOCKED if lines_up else StepStatus.READY)
         for key in self.in_status(StepStatus.BLOCKED):
             if key[0] in requeue.activate:
                 self.move(key, StepStatus.READY)
@@ -310,8 +311,7 @@ class Run(RuleBasedStateMachine):
 
     @invariant()
     def no_more_elements_are_under_way_than_may_be(self) -> None:
-        """A requeue starts all the elements that it names."""
-        for spec in self.definition.steps if not self.was_requeued else ():
+        for spec in self.definition.steps:
             under_way = [
                 key
                 for key in self.in_status(StepStatus.READY, StepStatus.RUNNING, StepStatus.WAITING)

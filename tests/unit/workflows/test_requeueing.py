@@ -6,14 +6,21 @@ from typing import Any
 
 import pytest
 
-from agentplatform.workflows import decisions
-from agentplatform.workflows.decisions import CancelRequested, IllegalEvent, NodeState
+from agentplatform.workflows import coordinator, decisions
+from agentplatform.workflows.decisions import (
+    CancelRequested,
+    IllegalEvent,
+    NodeState,
+    Release,
+    StepSucceeded,
+)
 from agentplatform.workflows.requeueing import Requeue, apply_requeue, decide_requeue
 from agentplatform.workflows.statuses import WorkflowStatus
 from tests.unit.workflows.runs import (
     BLOCKED,
     DIAMOND,
     READY,
+    RUNNING,
     SKIPPED,
     SUCCEEDED,
     Run,
@@ -89,6 +96,73 @@ def test_one_element_of_a_fan_out_is_run_again() -> None:
     requeued(run, each=1)
     assert run.counts("each") == {SUCCEEDED: 1, READY: 2}
     assert run.counts("sum") == {BLOCKED: 1}
+
+
+BOUNDED = define(
+    spec("each", for_each="input.items", max_concurrent=2, on_failure="skip"),
+    spec("sum", "each"),
+    spec("beside"),
+)
+
+
+class TestBoundedFanOuts:
+    """Elements that run again start as there is room for them."""
+
+    def test_no_more_start_than_may_be_under_way(self) -> None:
+        """The others wait, and take the places of those that end."""
+        run = Run(BOUNDED, {"items": [1, 2, 3, 4, 5]})
+        run.succeed("each")
+        for _ in range(4):
+            run.fail("each")
+        run.succeed("sum")
+        run.succeed("beside")
+        assert requeued(run, each=4).then.release == (Release("each", 2),)
+        assert run.counts("each") == {SUCCEEDED: 1, READY: 2, BLOCKED: 2}
+        run.fail("each")
+        assert run.counts("each") == {SUCCEEDED: 1, SKIPPED: 1, READY: 2, BLOCKED: 1}
+        for _ in range(3):
+            run.succeed("each")
+        assert run.counts("each") == {SUCCEEDED: 4, SKIPPED: 1}
+        run.succeed("sum")
+        assert run.state.status is WorkflowStatus.PARTIAL
+
+    def test_those_under_way_keep_their_places(self) -> None:
+        """In a run that still goes on; where there is no room, the next end makes some."""
+        run = Run(BOUNDED, {"items": [1, 2, 3, 4]})
+        run.fail("each")
+        run.fail("each")
+        assert run.counts("each") == {SKIPPED: 2, READY: 2}
+        assert requeued(run, each=2).then.release == ()
+        assert run.counts("each") == {READY: 2, BLOCKED: 2}
+        run.succeed("each")
+        assert run.counts("each") == {SUCCEEDED: 1, READY: 2, BLOCKED: 1}
+
+    def test_a_decision_from_before_the_requeue_still_makes_room(self) -> None:
+        """It is stored after it, since elements are decided on without each other, and must lose nobody his turn."""
+        run = Run(BOUNDED, {"items": [1, 2, 3]})
+        run.fail("each")
+        run.claim("each")
+        stale = coordinator.decide(BOUNDED, run.state, StepSucceeded("each", 1))
+        assert stale.commutes
+        requeued(run, each=1)
+        assert run.counts("each") == {RUNNING: 1, READY: 1, BLOCKED: 1}
+        run.state = decisions.apply(run.state, stale)
+        assert run.counts("each") == {SUCCEEDED: 1, READY: 2}
+
+    def test_elements_that_wait_for_others_wait_for_them(self) -> None:
+        """Where what they need runs again as well, that comes first, and then a few at a time."""
+        definition = define(
+            spec("a", on_failure="skip"),
+            spec("each", "a", for_each="input.items", max_concurrent=1, on_failure="skip"),
+        )
+        run = Run(definition, {"items": [1, 2]})
+        run.fail("a")
+        run.fail("each")
+        run.fail("each")
+        assert requeued(run, a=1, each=2).line_up == ()
+        assert run.counts("each") == {BLOCKED: 2}
+        run.succeed("a")
+        assert run.counts("each") == {READY: 1, BLOCKED: 1}
 
 
 def test_a_step_that_depends_on_another_waits_for_it() -> None:
