@@ -150,8 +150,11 @@ CACHE_STALE_SECONDS = float(env("CACHE_STALE_SECONDS", str(7 * 86_400)))
 CACHE_PATIENCE_SECONDS = float(env("CACHE_PATIENCE_SECONDS", "0.05"))
 
 # --- Sessions ----------------------------------------------------------------------------------------------
-# How much of a request its conversation may take: a tenth of a context window of 200,000 tokens.
-SESSION_CONTEXT_TOKENS = int(env("SESSION_CONTEXT_TOKENS", "20000"))
+# Which part of the smallest context window that may serve it a conversation may take, and how many tokens of any.
+SESSION_WINDOW_SHARE = float(env("SESSION_WINDOW_SHARE", "0.1"))
+SESSION_CONTEXT_TOKENS = int(env("SESSION_CONTEXT_TOKENS", "50000"))
+if not (0 < SESSION_WINDOW_SHARE <= 0.5 and SESSION_CONTEXT_TOKENS > 0):
+    raise ValueError("SESSION_WINDOW_SHARE is above 0 and at most 0.5, SESSION_CONTEXT_TOKENS above 0")
 
 # --- REST --------------------------------------------------------------------------------------------------
 MAX_BODY_BYTES = int(env("MAX_BODY_BYTES", str(1024 * 1024)))

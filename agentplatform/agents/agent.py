@@ -75,7 +75,7 @@ class StepContext:
     `tier` is pinned by its definition, or None: then each call's is chosen, from `min_tier` up. `use_case` names
     what it is for, as in "answer_question.answer"; `cache` says whether its answers may be kept. In a run that is a
     part of a session (`session_id`) they serve that session alone; `shared_cache` is for calls that hold nothing of its
-    earlier turns.
+    earlier turns. `session_tokens` is about how much of a request its conversation may take.
     `input` is the workflow's input; `needs` has the output of every step it needs, None where one was skipped;
     `item` is its element in a fan-out; `options` are the definition's. `degradations` is the agent's to add to.
     `tools` are called through agentplatform.agents.tools.loop.
@@ -101,6 +101,7 @@ class StepContext:
     cache: CachePolicy = NOT_CACHED
     shared_cache: CachePolicy = NOT_CACHED
     session_id: uuid.UUID | None = None
+    session_tokens: int = 0
     degradations: list[Degradation] = field(default_factory=list)
     context_cache: ContextCache = field(default_factory=LocalContextCache)
     tools: Toolbox = field(default_factory=Toolbox)

@@ -36,6 +36,7 @@ from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.journal import CallStore, StepIdentity, StepJournal
 from agentplatform.llm.model import CallContext
 from agentplatform.llm.tiers import AUTO, Tier
+from agentplatform.memory.room import SessionRoom, steps_told, tiers_that_may_serve
 from agentplatform.workflows.definition import AddedSteps
 from agentplatform.workflows.expressions import ExpressionError
 
@@ -78,6 +79,7 @@ class Executor:
         context_cache: ContextCache | None = None,
         runs: StepRuns | None = None,
         tools: Tools | None = None,
+        session_room: SessionRoom | None = None,
     ) -> None:
         self._store = store
         self._calls = calls
@@ -89,6 +91,7 @@ class Executor:
         self._context_cache = context_cache or LocalContextCache()
         self._runs = runs or NoStepRuns()
         self._tools = tools or Tools()
+        self._session_room = session_room or SessionRoom()
 
     def run(self, step_id: uuid.UUID, attempt: int) -> None:
         """Runs the step if it is there to be claimed, and those that may follow it."""
@@ -139,6 +142,7 @@ class Executor:
             min_tier=step.spec.min_tier,
             use_case=f"{step.definition.type}.{step.node}",
             session_id=step.session_id,
+            session_tokens=self._session_tokens(step),
             cache=cache_policy_of(step, agent),
             shared_cache=shared_cache_policy_of(step, agent),
             input=step.input,
@@ -175,6 +179,13 @@ class Executor:
         told = (*(item.to_json() for item in context.degradations), *call.degradations)
         added = AddedSteps(step.node, tuple(context.added)) if context.added else None
         return Outcome(output, degradations=told, added=added)
+
+    def _session_tokens(self, step: ClaimedStep) -> int:
+        """The room of the conversation that the step's run is a part of; 0 outside of one."""
+        if step.session_id is None:
+            return 0
+        told = steps_told(step.definition, step.node)
+        return self._session_room.tokens(tiers_that_may_serve(self._gateway.catalogue(), told, step.max_tier))
 
     def _finish(
         self, step: ClaimedStep, outcome: Outcome, journal: StepJournal, *, may_continue: bool

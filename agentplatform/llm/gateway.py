@@ -62,6 +62,10 @@ class Gateway:
         self._blips = blips
         self._jitter = jitter
 
+    def catalogue(self) -> Catalogue:
+        """The tiers that calls may be sent to now."""
+        return self._catalogue()
+
     def for_step(self, journal: StepJournal) -> Model:
         """The layers around the providers, for one attempt of a step."""
         metered = Metered(self._providers, journal)

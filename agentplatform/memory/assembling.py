@@ -106,19 +106,27 @@ def is_summary_due(unsummarised_tokens: int, context_tokens: int) -> bool:
     return unsummarised_tokens > context_tokens * RECENT_SHARE * DUE_SHARE
 
 
-def older_part(oldest_first: Sequence[Exchange], context_tokens: int) -> list[Exchange]:
+def kept_tokens(context_tokens: int) -> int:
+    """How much of the latest exchanges a summary leaves as it is, where a conversation has so much room."""
+    return int(context_tokens * RECENT_SHARE * KEPT_SHARE)
+
+
+def older_part(
+    oldest_first: Sequence[Exchange], context_tokens: int, most_tokens: int | None = None
+) -> list[Exchange]:
     """The exchanges that a summary should stand for from now on: all but the latest, which stay as they are.
 
-    At most about as much as the context has room for at once: the rest is summarised the next time.
+    About `most_tokens` at once (as many as the context has room for, without them): the rest is summarised the next time.
     """
-    kept = context_tokens * RECENT_SHARE * KEPT_SHARE
+    most = context_tokens if most_tokens is None else most_tokens
+    kept = kept_tokens(context_tokens)
     left = sum(exchange.tokens for exchange in oldest_first)
     taken: list[Exchange] = []
     taken_tokens = 0
     for exchange in oldest_first:
-        if left <= kept or (taken and taken_tokens + exchange.tokens > context_tokens):
+        if left <= kept or (taken and taken_tokens + exchange.tokens > most):
             break
-        taken.append(_cut(exchange, context_tokens))
+        taken.append(_cut(exchange, most))
         taken_tokens += exchange.tokens
         left -= exchange.tokens
     return taken
@@ -131,11 +139,12 @@ def _cut(exchange: Exchange, tokens: int) -> Exchange:
     half = tokens // 2
     said = min(tokens_of(exchange.said), max(half, tokens - tokens_of(exchange.answered)))
     return Exchange(
-        exchange.ordinal, _shortened(exchange.said, said), _shortened(exchange.answered, tokens - said)
+        exchange.ordinal, shortened(exchange.said, said), shortened(exchange.answered, tokens - said)
     )
 
 
-def _shortened(text: str, tokens: int) -> str:
+def shortened(text: str, tokens: int) -> str:
+    """The beginning of a text that is longer, and that it has been cut."""
     if tokens_of(text) <= tokens:
         return text
     room = max(0, tokens * BYTES_PER_TOKEN - len(CUT.encode()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-from agentplatform.memory.assembling import SUMMARY_SHARE, Exchange, Memory
+from agentplatform.memory.assembling import SUMMARY_SHARE, Exchange, Memory, shortened
 
 MIN_SUMMARY_TOKENS = 200
 MAX_SUMMARY_TOKENS = 2_000
@@ -52,6 +52,11 @@ def summary_prompt(summary: str, exchanges: Sequence[Exchange], context_tokens: 
 def summary_max_tokens(context_tokens: int) -> int:
     """How long a summary may be."""
     return max(MIN_SUMMARY_TOKENS, min(MAX_SUMMARY_TOKENS, int(context_tokens * SUMMARY_SHARE)))
+
+
+def summary_within(summary: str, context_tokens: int) -> str:
+    """A summary as it is told; of one that was made for much more room, the beginning."""
+    return shortened(summary, 2 * summary_max_tokens(context_tokens))
 
 
 def _transcript(exchanges: Sequence[Mapping[str, str]]) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.conf import settings
-
 from agentplatform.agents.agent import Degradation, StepContext
 from agentplatform.agents.registry import registry
 from agentplatform.memory.assembling import (
+    RECENT_SHARE,
     Memory,
     assembled,
     best_within,
     is_summary_due,
     latest_within,
 )
+from agentplatform.memory.wording import summary_within
 from apps.database import release_connection
 from apps.embedder import question_vector
 from apps.knowledge.hints import send_summary_hint
@@ -36,23 +36,28 @@ def recall(step: StepContext, question: str) -> Memory:
     """
     if step.session_id is None:
         return Memory()
-    context_tokens = settings.SESSION_CONTEXT_TOKENS
+    context_tokens = step.session_tokens
     try:
         standing = standing_of(step.session_id, step.workflow_id)
         if standing is None:
             return Memory()
         since = exchanges_of(
-            step.session_id, after=standing.summary_until, before=standing.ordinal, newest_first=True
+            step.session_id,
+            after=standing.summary_until,
+            before=standing.ordinal,
+            newest_first=True,
+            tokens=int(context_tokens * RECENT_SHARE),
         )
         recent = latest_within(since, context_tokens)
         if is_summary_due(sum(exchange.tokens for exchange in since), context_tokens):
-            _note_due(step.session_id)
+            _note_due(step.session_id, context_tokens)
     finally:
         release_connection()
     first = recent[0].ordinal if recent else standing.ordinal
     has_older = standing.summary_until > 0 or len(recent) < len(since)
     recalled = _recalled(step, question, before=first) if has_older else []
-    return assembled(standing.summary, recent, best_within(recalled, context_tokens))
+    summary = summary_within(standing.summary, context_tokens)
+    return assembled(summary, recent, best_within(recalled, context_tokens))
 
 
 def _recalled(step: StepContext, question: str, *, before: int) -> Any:
@@ -67,8 +72,8 @@ def _recalled(step: StepContext, question: str, *, before: int) -> Any:
         release_connection()
 
 
-def _note_due(session_id: uuid.UUID) -> None:
-    if summary_is_due(session_id):
+def _note_due(session_id: uuid.UUID, context_tokens: int) -> None:
+    if summary_is_due(session_id, context_tokens):
         send_summary_hint()
 
 

@@ -39,6 +39,9 @@ class Session(models.Model):
     summary_due_at = models.DateTimeField(
         null=True, editable=False, help_text="When it was seen that its older turns should be summarised."
     )
+    summary_due_tokens = models.PositiveIntegerField(
+        null=True, editable=False, help_text="The room, in tokens, of the conversation that has outgrown it."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     last_used_at = models.DateTimeField(db_default=Now(), editable=False)
     forgotten_at = models.DateTimeField(null=True, editable=False)

@@ -16,8 +16,6 @@ from agentplatform.memory.assembling import Exchange
 from apps.knowledge.models import Session, Turn
 from apps.tenants.models import Tenant
 
-MAX_READ_EXCHANGES = 500
-"""No more are looked at for one request: of usual length they are more than any share of a window takes."""
 MIN_SIMILARITY = 0.25
 """Cosine of a question and a turn below which it is not recalled. Of this model: a threshold belongs to its model."""
 
@@ -39,9 +37,13 @@ _ANSWERED = """
     WHERE said.session_id = %(session)s AND said.role = 'user' AND answer.role = 'assistant'
 """
 _EXCHANGES = f"""
-    SELECT said.ordinal, said.text, answer.text {_ANSWERED}
-        AND said.ordinal > %(after)s AND said.ordinal < %(before)s
-    ORDER BY said.ordinal {{order}} LIMIT %(most)s
+    SELECT ordinal, said, answered FROM (
+        SELECT said.ordinal, said.text AS said, answer.text AS answered,
+            sum(said.tokens + answer.tokens) OVER (ORDER BY said.ordinal {{order}})
+                - said.tokens - answer.tokens AS tokens_before
+        {_ANSWERED} AND said.ordinal > %(after)s AND said.ordinal < %(before)s
+        ORDER BY said.ordinal {{order}} LIMIT %(most)s) one_by_one
+    WHERE tokens_before <= %(tokens)s ORDER BY ordinal {{order}}
 """
 # An exchange is as near as the nearer of its two turns. One by one: a session is small.
 _RECALL = f"""
@@ -125,10 +127,16 @@ def standing_of(session_id: uuid.UUID, workflow_id: uuid.UUID) -> Standing | Non
 
 
 def exchanges_of(
-    session_id: uuid.UUID, *, after: int, before: int, newest_first: bool, most: int = MAX_READ_EXCHANGES
+    session_id: uuid.UUID, *, after: int, before: int, newest_first: bool, tokens: int
 ) -> list[Exchange]:
-    """What was said and has been answered, with an ordinal between both."""
-    parameters = {"session": session_id, "after": after, "before": before, "most": most}
+    """What was said and has been answered, with an ordinal between both, until it is more than so many tokens."""
+    parameters = {
+        "session": session_id,
+        "after": after,
+        "before": before,
+        "tokens": tokens,
+        "most": tokens // 2 + 1,  # of two tokens at least each
+    }
     return _exchanges(_EXCHANGES.format(order="DESC" if newest_first else "ASC"), parameters)
 
 

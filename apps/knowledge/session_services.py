@@ -29,15 +29,16 @@ _DELETE_OLD = """
 """
 
 
-def summary_is_due(session_id: uuid.UUID) -> bool:
-    """Notes that the older turns should be summarised; whether that is news."""
+def summary_is_due(session_id: uuid.UUID, context_tokens: int) -> bool:
+    """Notes that the older turns should be summarised, since they have outgrown a room of so many tokens; whether that
+    is news."""
     sessions = Session.objects.filter(pk=session_id, forgotten_at=None, summary_due_at=None)
-    return bool(sessions.update(summary_due_at=Now()))
+    return bool(sessions.update(summary_due_at=Now(), summary_due_tokens=context_tokens))
 
 
 def summary_is_begun(session_id: uuid.UUID) -> None:
     """Whatever makes the summary has been started: the session is not due any more."""
-    Session.objects.filter(pk=session_id).update(summary_due_at=None)
+    Session.objects.filter(pk=session_id).update(summary_due_at=None, summary_due_tokens=None)
 
 
 def summary_store(session_id: uuid.UUID, *, summary: str, until: int, after: int) -> bool:

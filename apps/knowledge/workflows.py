@@ -16,6 +16,7 @@ from agentplatform.agents.summarizing import (
 )
 from agentplatform.llm.caching.policy import DEFAULT_TTL_SECONDS
 from agentplatform.llm.tiers import Tier
+from agentplatform.memory.room import DEFAULT_MAX_TOKENS
 from agentplatform.workflows.definition import Definition, SessionUse, StepSpec
 from apps.knowledge import research, research_workflows, review_workflows, source_texts
 from apps.knowledge.source_texts import ONE_OF_THEM, TEXT_OR_DOCUMENT
@@ -33,6 +34,8 @@ __all__ = [
 
 BYTES_PER_CHARACTER = 5
 """The most that a character is in a prompt: four bytes in UTF-8, or five where it is escaped."""
+CONVERSATION_BYTES = 6 * DEFAULT_MAX_TOKENS
+"""What is remembered of a session: four bytes a token, of which some are escaped."""
 
 answer_question = registry.define(
     Definition(
@@ -65,8 +68,8 @@ answer_question = registry.define(
                 estimated_tokens=2_500,
                 # Eight passages with title and heading, and the question: 2,200 characters each, of four bytes; an
                 # empty answer is asked for once more.
-                # In a session as much again of the conversation.
-                max_input_tokens=2 * 200_000,
+                # In a session the conversation as well.
+                max_input_tokens=2 * (80_000 + CONVERSATION_BYTES),
                 max_output_tokens=2 * ANSWER_MAX_TOKENS,
             ),
         ),
@@ -99,7 +102,7 @@ converse = registry.define(
                 needs=("recall",),
                 estimated_tokens=6_000,
                 # The message, and as much of the conversation as there is room for; an empty answer is asked for again.
-                max_input_tokens=2 * (BYTES_PER_CHARACTER * MAX_MESSAGE_CHARACTERS + 120_000),
+                max_input_tokens=2 * (BYTES_PER_CHARACTER * MAX_MESSAGE_CHARACTERS + CONVERSATION_BYTES),
                 max_output_tokens=2 * REPLY_MAX_TOKENS,
             ),
         ),

@@ -8,14 +8,13 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from agentplatform.agents.agent import StepContext
 from agentplatform.agents.asking import ask_for_text
 from agentplatform.agents.registry import registry
 from agentplatform.llm.tiers import Tier
-from agentplatform.memory.assembling import Exchange, older_part
+from agentplatform.memory.assembling import Exchange, kept_tokens, older_part
 from agentplatform.memory.wording import (
     MAX_SUMMARY_TOKENS,
     SUMMARY_SYSTEM,
@@ -46,6 +45,10 @@ registry.define(
             "properties": {
                 "session_id": {"type": "string", "format": "uuid"},
                 "before": {"type": "integer", "description": "Of the turns before this ordinal."},
+                "context_tokens": {
+                    "type": "integer",
+                    "description": "The room that the conversation has outgrown; without it, what it has here.",
+                },
             },
             "required": ["session_id", "before"],
             "additionalProperties": False,
@@ -57,7 +60,7 @@ registry.define(
                 tier=Tier.FAST,
                 estimated_tokens=10_000,
                 # A summary and what is added to it, of characters that are escaped; an empty answer is asked for again.
-                max_input_tokens=2 * 250_000,
+                max_input_tokens=2 * 625_000,
                 max_output_tokens=2 * MAX_SUMMARY_TOKENS,
             ),
         ),
@@ -77,7 +80,7 @@ class SummariseSession:
 
     def run(self, step: StepContext) -> Any:
         session_id = uuid.UUID(step.input["session_id"])
-        context_tokens = settings.SESSION_CONTEXT_TOKENS
+        context_tokens = step.input.get("context_tokens", step.session_tokens)
         session, older = _older_part(step, session_id, context_tokens)
         if session is None or not older:
             return {"until": None}
@@ -99,14 +102,20 @@ class SummariseSession:
 def _older_part(
     step: StepContext, session_id: uuid.UUID, context_tokens: int
 ) -> tuple[Session | None, list[Exchange]]:
+    # This step's own model may have a smaller window than those that the conversation is told in.
+    most_tokens = min(context_tokens, step.session_tokens)
     try:
         session = Session.objects.filter(pk=session_id, tenant=step.tenant_id, forgotten_at=None).first()
         if session is None:
             return None, []
         since = exchanges_of(
-            session_id, after=session.summary_until, before=step.input["before"], newest_first=False
+            session_id,
+            after=session.summary_until,
+            before=step.input["before"],
+            newest_first=False,
+            tokens=most_tokens + kept_tokens(context_tokens),
         )
-        return session, older_part(since, context_tokens)
+        return session, older_part(since, context_tokens, most_tokens)
     finally:
         release_connection()
 
@@ -131,14 +140,15 @@ def _start(session: Session) -> None:
 
 
 def _start_anew(session: Session) -> None:
-    before = session.last_ordinal + 1
+    before, told = session.last_ordinal + 1, session.summary_due_tokens
+    room = {} if told is None else {"context_tokens": told}
     submission = Submission(
         definition=internal_definition(SUMMARISE_TYPE),
-        input={"session_id": str(session.pk), "before": before},
+        input={"session_id": str(session.pk), "before": before, **room},
         queue=QUEUE,
         deadline_seconds=DEFAULT_DEADLINE_SECONDS[QUEUE],
     )
-    key = f"{SUMMARISE_TYPE} {session.pk} {session.summary_until} {before}"
+    key = f"{SUMMARISE_TYPE} {session.pk} {session.summary_until} {before} {told}"
     # Both or none: what its call is kept with must be found when the session is forgotten.
     with transaction.atomic():
         started = workflow_start(tenant=session.tenant, submission=submission, idempotency_key=key)

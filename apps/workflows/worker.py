@@ -20,6 +20,7 @@ from agentplatform.execution.running import RunningSteps
 from agentplatform.llm.caching.verifying import PairVerifier
 from agentplatform.llm.gateway import Gateway
 from agentplatform.llm.routing.complexity import Complexity, ComplexityScorer, RoutingInput
+from agentplatform.memory.room import SessionRoom
 from apps.context_cache import context_cache
 from apps.gateway.answers import shared_answers
 from apps.gateway.gate import shared_gate
@@ -57,6 +58,7 @@ def executor() -> Executor:
         context_cache=context_cache(),
         runs=DatabaseStepRuns(),
         tools=Tools(DatabaseTools(), tool_breaker(), DatabaseToolCallStore()),
+        session_room=SessionRoom(settings.SESSION_WINDOW_SHARE, settings.SESSION_CONTEXT_TOKENS),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,13 +15,16 @@ from agentplatform.agents.registry import registry
 from agentplatform.execution.attempts import ClaimedStep, Outcome
 from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.running import RunningSteps
+from agentplatform.llm.catalogue import DEFAULT_CATALOGUE, Catalogue
 from agentplatform.simulator.settings import SimulatorSettings
 from apps.budgets.models import LedgerEntry
+from apps.database import call_function
 from apps.gateway.models import Call
 from apps.knowledge.services import document_create
 from apps.tenants.models import Tenant
 from apps.workflows.dispatching import wake_due
 from apps.workflows.models import Step, StepAttempt, Workflow
+from apps.workflows.services import workflow_cancel
 from apps.workflows.step_runs import DatabaseStepRuns
 from apps.workflows.store import DatabaseCallStore, DatabaseStepStore
 from tests.integration.conftest import Hand
@@ -57,13 +61,15 @@ def simulator(_simulator: RunningSimulator) -> RunningSimulator:
 class Worker:
     """Runs what is admitted until nothing is, without waiting for retries."""
 
-    def __init__(self, simulator: RunningSimulator, hand: Hand) -> None:
+    def __init__(
+        self, simulator: RunningSimulator, hand: Hand, catalogue: Catalogue = DEFAULT_CATALOGUE
+    ) -> None:
         self.hand = hand
         provider = provider_at(simulator.url)
         self.executor = Executor(
             store=DatabaseStepStore(hand.name),
             calls=DatabaseCallStore(),
-            gateway=gateway_to({"anthropic": provider}),
+            gateway=gateway_to({"anthropic": provider}, catalogue),
             find_agent=registry.find_agent,
             running=RunningSteps(),
             reports=Nobody(),
@@ -208,3 +214,22 @@ def test_what_no_database_can_keep_of_an_output_is_left_out(worker: Worker, subm
     """U+0000, between what can be kept."""
     workflow = worker.run_all(submit("one_echo", {"output": ["a\x00b", "\\\x00"]}))
     assert workflow.result == ["ab", "\\"]
+
+
+def test_a_long_conversation_fits_the_smallest_window_that_may_serve_it(
+    simulator: RunningSimulator, hand: Hand, submit: Submit
+) -> None:
+    """Its reply is asked for with as much of it as there is room for, however much was said."""
+    small = {
+        tier: replace(settings, context_window_tokens=8_000, max_output_tokens=2_000)
+        for tier, settings in DEFAULT_CATALOGUE.tiers.items()
+    }
+    for number in range(12):
+        said = submit("converse", {"message": f"{number}. {'word ' * 1_500}"}, session_id="chat-1")
+        call_function("knowledge_answer", [said.pk, "word " * 500], ["uuid", "text"])
+        workflow_cancel(said.pk)
+    asked = submit("converse", {"message": "What did I say last?"}, session_id="chat-1")
+    workflow = Worker(simulator, hand, Catalogue(small)).run_all(asked)
+    assert workflow.status == "succeeded"
+    call = Call.objects.get(workflow_id=workflow.pk)
+    assert 200 < call.input_tokens < 1_000

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from agentplatform.agents.agent import StepContext
@@ -15,6 +16,7 @@ from agentplatform.execution.deadlines import Deadline
 from agentplatform.identifiers import uuid7
 from agentplatform.llm.messages import ModelRequest, ModelResponse, Usage
 from agentplatform.llm.model import CallContext
+from agentplatform.memory.assembling import tokens_of
 from apps.database import call_function
 from apps.embedder import embedder as embedder_client
 from apps.knowledge.agents import RetrievePassages
@@ -26,6 +28,8 @@ from apps.knowledge.turn_embedding import embed_pending_turns
 from apps.tenants.models import Tenant
 from apps.tenants.services import tenant_create
 
+ROOM_TOKENS = 400
+"""Room for about two long exchanges."""
 FILLER = "That is a matter of some length, about which much more could be said than there is room for here. "
 
 
@@ -78,14 +82,13 @@ class Conversation:
             deadline=call.deadline,
             model=self.model,
             call=call,
-            **{"session_id": self.session.pk, **fields},
+            **{"session_id": self.session.pk, "session_tokens": ROOM_TOKENS, **fields},
         )
 
 
 @pytest.fixture
-def conversation(tenant: Tenant, settings: Settings) -> Conversation:
-    """An empty session with room for about two long exchanges."""
-    settings.SESSION_CONTEXT_TOKENS = 400
+def conversation(tenant: Tenant) -> Conversation:
+    """An empty session."""
     return Conversation(tenant)
 
 
@@ -158,6 +161,47 @@ def test_what_has_grown_large_is_due_to_be_summarised(embedder: None, conversati
     assert due is not None
     recall(conversation.step("And now?"), "And now?")
     assert conversation.session.summary_due_at == due
+
+
+def test_what_is_told_and_when_a_summary_is_due_go_by_the_room(
+    embedder: None, conversation: Conversation
+) -> None:
+    """Of the same turns a run with ten times the room is told more, and needs no summary; one with less has its own."""
+    for number in range(6):
+        conversation.say(f"{number}. {FILLER}", FILLER)
+    wide = conversation.step("What was said?", session_tokens=10 * ROOM_TOKENS)
+    assert [exchange["said"][0] for exchange in recall(wide, "?").recent] == list("012345")
+    assert conversation.session.summary_due_at is None
+    narrow = conversation.step("What was said?", session_tokens=ROOM_TOKENS // 2)
+    assert [exchange["said"][0] for exchange in recall(narrow, "?").recent] == ["5"]
+    assert conversation.session.summary_due_tokens == ROOM_TOKENS // 2
+
+
+def test_many_short_turns_are_due_to_be_summarised_as_well(conversation: Conversation) -> None:
+    """However many it takes to outgrow the room."""
+    with connection.cursor() as cursor:
+        conversation.say("ok", "ok")
+        cursor.execute(
+            """INSERT INTO knowledge_turn (tenant_id, session_id, ordinal, role, text, tokens, workflow_id)
+            SELECT tenant_id, id, 2 + n, CASE WHEN n % 2 = 1 THEN 'user' ELSE 'assistant' END, 'ok', 1,
+                gen_random_uuid() FROM knowledge_session, generate_series(1, 3000) n"""
+        )
+        cursor.execute("UPDATE knowledge_session SET last_ordinal = 3002")
+    recent = recall(conversation.step("?", session_tokens=10_000), "?").recent
+    assert len(recent) == 1_501
+    assert conversation.session.summary_due_at is None
+    assert len(recall(conversation.step("?", session_tokens=4_000), "?").recent) == 1_000
+    assert conversation.session.summary_due_tokens == 4_000
+
+
+def test_a_summary_that_was_made_for_much_more_room_is_cut(conversation: Conversation) -> None:
+    """It is told as far as twice its room goes, and that it has been cut."""
+    conversation.say("My bicycle is red.", "A fine colour.")
+    Session.objects.update(summary="A red bicycle. " * 1_000, summary_until=2)
+    summary = recall(conversation.step("?"), "?").summary
+    assert summary.startswith("A red bicycle. A red")
+    assert summary.endswith("[…]")
+    assert tokens_of(summary) <= 400
 
 
 def test_turns_that_a_summary_stands_for_are_told_by_it(embedder: None, conversation: Conversation) -> None:

@@ -15,8 +15,10 @@ from agentplatform.execution.executor import ContinuationLimits, Executor
 from agentplatform.execution.outcomes import failure_of
 from agentplatform.execution.retry import RetryPolicy
 from agentplatform.execution.running import RunningSteps
+from agentplatform.llm.catalogue import DEFAULT_CATALOGUE, Catalogue
 from agentplatform.llm.errors import CallDeferred, ModelError
 from agentplatform.llm.journal import StepJournal
+from agentplatform.llm.tiers import Tier
 from agentplatform.workflows import decisions
 from agentplatform.workflows.decisions import Decision, NodeState, WorkflowState
 from agentplatform.workflows.definition import Definition, StepSpec
@@ -135,13 +137,14 @@ def run(
     agent: Callable[[StepContext], Any] | None = lambda step: {},
     limits: ContinuationLimits | None = None,
     running: RunningSteps | None = None,
+    catalogue: Catalogue = DEFAULT_CATALOGUE,
 ) -> Reports:
     """Runs the hint of the store's step; returns what was reported."""
     reports = Reports()
     executor = Executor(
         store=store,
         calls=Calls(),
-        gateway=gateway_to({}),
+        gateway=gateway_to({}, catalogue),
         find_agent=lambda name: FunctionAgent(agent) if agent is not None else None,
         running=running or RunningSteps(),
         reports=reports,
@@ -338,3 +341,26 @@ def test_an_attempt_is_on_the_register_while_it_runs() -> None:
     run(Steps(), agent, ContinuationLimits(max_steps=1), running)
     assert seen == [0, 1]
     assert (running.snapshot(), running.ended) == ([], 1)
+
+
+def test_a_step_in_a_session_is_told_the_room_of_its_conversation() -> None:
+    """That of the smallest window that the steps after it may meet; one outside of a session has none."""
+    answering = replace(CHAIN.steps[1], min_tier=Tier.POWERFUL, max_output_tokens=100)
+    talk = replace(CHAIN, steps=(CHAIN.steps[0], answering, *CHAIN.steps[2:]))
+    windows = dict(zip(Tier, (50_000, 100_000, 150_000), strict=True))
+    catalogue = Catalogue(
+        {
+            tier: replace(settings, context_window_tokens=windows[tier], max_output_tokens=1_000)
+            for tier, settings in DEFAULT_CATALOGUE.tiers.items()
+        }
+    )
+    told: list[int] = []
+
+    def listening(step: StepContext) -> Any:
+        told.append(step.session_tokens)
+        return {}
+
+    for fields in ({"definition": talk}, {"definition": CHAIN}, {"definition": talk, "session_id": None}):
+        named = {"session_id": uuid.UUID(int=7), **fields}
+        run(Steps(**named), listening, ContinuationLimits(max_steps=1), catalogue=catalogue)
+    assert told == [15_000, 5_000, 0]
