@@ -6,6 +6,7 @@ allowances a minute (apps/workflows, workflows_admit). Left out: corrections of 
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -56,6 +57,11 @@ class Lane:
     active: int = 0
     held: bool = False
 
+    @property
+    def place(self) -> tuple[float, int]:
+        """Where it stands among lanes: who has had least comes first."""
+        return self.virtual_time, self.tenant.number
+
 
 @dataclass(slots=True)
 class Server:
@@ -79,10 +85,19 @@ class Line:
         self.tiers = [tier for tier in platform.tiers.values() if tier.pool == pool]
         self.servers = servers
         self.lanes: dict[int, Lane] = {}
-        self.backlogged: dict[int, Lane] = {}
+        self._order: list[tuple[float, int]] = []  # what has a backlog: virtual time, tenant
         self.virtual_time = 0.0
         self.tier_active: dict[str, int] = {tier.name: 0 for tier in self.tiers}
         self._recent: list[tuple[int, float]] = []
+
+    @property
+    def backlogged(self) -> Iterator[Lane]:
+        """The lanes in which something is ready, by virtual time. No lane may be moved meanwhile."""
+        return (self.lanes[tenant] for _, tenant in self._order)
+
+    @property
+    def has_backlog(self) -> bool:
+        return bool(self._order)
 
     @property
     def active(self) -> int:
@@ -105,12 +120,12 @@ class Line:
             lane = self.lanes[tenant.number] = Lane(tenant)
         if not lane.waiting:
             lane.virtual_time = max(lane.virtual_time, self.virtual_time)
-            self.backlogged[tenant.number] = lane
+            insort(self._order, lane.place)
         heappush(lane.waiting, waiting)
 
     def admit(self, now: float, queue_active: int) -> tuple[Lane, Waiting, Server] | None:
         """Takes the next step that may start now, and counts it; None when there is none."""
-        if not self.backlogged or queue_active >= self.settings.max_concurrent:
+        if not self._order or queue_active >= self.settings.max_concurrent:
             return None
         server = self.free_server()
         if server is None:
@@ -118,12 +133,13 @@ class Line:
         lane = self._next_lane(now)
         if lane is None:
             return None
-        waiting = heappop(lane.waiting)
-        if not lane.waiting:
-            del self.backlogged[lane.tenant.number]
         start = max(lane.virtual_time, self.virtual_time) if lane.held else lane.virtual_time
         self.virtual_time = max(self.virtual_time, start)
+        self._leave(lane)
+        waiting = heappop(lane.waiting)
         lane.virtual_time = start + waiting.tokens / lane.tenant.limits.weight
+        if lane.waiting:
+            insort(self._order, lane.place)
         lane.held = False
         charge(lane.tenant, now, waiting.tokens)
         self._see(lane.tenant.number, now)
@@ -147,38 +163,35 @@ class Line:
         tenant = lane.tenant
         if max(tenant.steps_due, tenant.tokens_due) > now + CONTINUATION_SLACK_SECONDS:
             return False
-        others = [other for other in self.backlogged.values() if other is not lane and not other.held]
-        if not others:
+        others = (other for other in self.backlogged if other is not lane and not other.held)
+        ahead_of_all = next(others, None)
+        if ahead_of_all is None:
             return True
         if lane.active >= self._share_cap():
             return False
-        first = min(other.virtual_time for other in others)
+        first = ahead_of_all.virtual_time
         own = lane.virtual_time if lane.waiting else max(lane.virtual_time, self.virtual_time)
         ahead = self.settings.quantum_tokens / tenant.limits.weight
         limit = first + ahead if lane.waiting else max(first, self.virtual_time) + ahead
         if own > limit:
             return False
-        lane.virtual_time = own + tokens / tenant.limits.weight
+        self._move(lane, own + tokens / tenant.limits.weight)
         return True
 
     def next_room(self, now: float) -> float:
         """When a lane that is held by an allowance may go on; never, where nothing waits for one."""
-        times = [
-            now + wait
-            for lane in self.backlogged.values()
-            if lane.held and (wait := _rate_wait(lane, now)) > 0
-        ]
+        times = [now + wait for lane in self.backlogged if lane.held and (wait := _rate_wait(lane, now)) > 0]
         return min(times, default=inf)
 
     def longest_wait(self, now: float) -> float:
         """How long a step has waited for a slot that no limit of its tenant's own keeps back."""
-        waits = [now - lane.waiting[0].what[2] for lane in self.backlogged.values() if not lane.held]
+        waits = [now - lane.waiting[0].what[2] for lane in self.backlogged if not lane.held]
         return max(waits, default=0.0)
 
     def _next_lane(self, now: float) -> Lane | None:
         free = sum(server.free for server in self.servers if self.key in server.serves)
         deferred = []
-        for lane in self._in_order():
+        for lane in self.backlogged:
             lane.held = self._is_held(lane, now)
             if lane.held:
                 continue
@@ -188,17 +201,17 @@ class Line:
         for lane in deferred:
             if lane.active < self._share_cap() or not self._seen_beside(lane.tenant.number, now):
                 return lane
-            lane.virtual_time = max(lane.virtual_time, self.virtual_time)
+            self._move(lane, max(lane.virtual_time, self.virtual_time))
         return None
 
-    def _in_order(self) -> Iterator[Lane]:
-        """By virtual time. Most often the first will do, so that not all have to be sorted."""
-        if len(self.backlogged) <= 1:
-            yield from list(self.backlogged.values())
-            return
-        first = min(self.backlogged.values(), key=_place)
-        yield first
-        yield from sorted((one for one in self.backlogged.values() if one is not first), key=_place)
+    def _leave(self, lane: Lane) -> None:
+        del self._order[bisect_left(self._order, lane.place)]
+
+    def _move(self, lane: Lane, virtual_time: float) -> None:
+        if lane.waiting:
+            self._leave(lane)
+            insort(self._order, (virtual_time, lane.tenant.number))
+        lane.virtual_time = virtual_time
 
     def _is_held(self, lane: Lane, now: float) -> bool:
         tenant = lane.tenant
@@ -221,7 +234,7 @@ class Line:
         return short
 
     def _waits(self, tier: str) -> bool:
-        return any(lane.tenant.tier == tier and not lane.held for lane in self.backlogged.values())
+        return any(lane.tenant.tier == tier and not lane.held for lane in self.backlogged)
 
     def _see(self, tenant: int, now: float) -> None:
         others = [(number, at) for number, at in self._recent if number != tenant]
@@ -229,10 +242,6 @@ class Line:
 
     def _seen_beside(self, tenant: int, now: float) -> bool:
         return any(number != tenant and at > now - SEEN_SECONDS for number, at in self._recent)
-
-
-def _place(lane: Lane) -> tuple[float, int]:
-    return lane.virtual_time, lane.tenant.number
 
 
 def charge(tenant: Tenant, now: float, tokens: int) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
 
 from agentplatform.capacity.admission import Tenant
 from agentplatform.capacity.draws import Draw
-from agentplatform.capacity.model import Platform, Workload
+from agentplatform.capacity.model import Platform, TierLimits, Workload
 
 MOST_STREAMS = 32
 """Of more streams than so many, that arrive independently, nothing is left but chance."""
@@ -51,31 +51,38 @@ def _gap(chance: random.Random, rate: float, burstiness: float) -> float:
 
 @dataclass(slots=True)
 class Tenants:
-    """The tenants of a tier, and how much of its runs are each one's."""
+    """The tenants of a tier, and how much of its runs are each one's. There may be millions: they are made as they come."""
 
-    tenants: list[Tenant]
-    numbers: Draw
+    tier: str
+    limits: TierLimits
+    first_number: int
+    copies: int
+    measured: Draw
+    made: dict[int, Tenant] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return self.copies * len(self.measured.values)
 
     def draw(self, chance: random.Random) -> Tenant:
-        return self.tenants[int(self.numbers.draw(chance))]
+        one = int(self.measured.draw(chance))
+        copy = chance.randrange(self.copies) if self.copies > 1 else 0
+        return self.at(one + len(self.measured.values) * copy)
+
+    def at(self, place: int) -> Tenant:
+        place %= self.count
+        if place not in self.made:
+            self.made[place] = Tenant(self.first_number + place, self.tier, self.limits)
+        return self.made[place]
 
 
 def tenants_of(workload: Workload, platform: Platform, growth: float) -> dict[str, Tenants]:
     """The tenants of each tier that runs come from, `growth` times as many as were measured."""
     made: dict[str, Tenants] = {}
-    number = 0
+    number, copies = 0, max(1, round(growth))
     for tier in sorted({tier for task in workload.tasks for tier in task.arrivals}):
         shares = workload.tenant_shares.get(tier) or EVEN
-        copies = max(1, round(growth))
-        tenants = [
-            Tenant(number + place, tier, platform.tiers[tier]) for place in range(copies * len(shares))
-        ]
-        number += len(tenants)
-        points = [(float(place), shares[place % len(shares)]) for place in range(len(tenants))]
-        whole = sum(share for _, share in points)
-        cumulative, passed = [], 0.0
-        for _, share in points:
-            passed += share / whole
-            cumulative.append(passed)
-        made[tier] = Tenants(tenants, Draw(tuple(value for value, _ in points), tuple(cumulative), 0.0, 0.0))
+        measured = Draw.of((float(place), share) for place, share in enumerate(shares))
+        made[tier] = Tenants(tier, platform.tiers[tier], number, copies, measured)
+        number += made[tier].count
     return made

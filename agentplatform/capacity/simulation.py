@@ -142,8 +142,8 @@ class Simulation:
     def _scheduled(self, schedule: Sequence[Arrival]) -> Process:
         for arrival in sorted(schedule, key=lambda one: one.at_seconds):
             yield self._environment.timeout(max(0.0, arrival.at_seconds - self._now))
-            tenants = self._tenants[arrival.tenant_tier].tenants
-            self._arrive(self._workload.tasks[arrival.task], tenants[arrival.tenant % len(tenants)])
+            tenant = self._tenants[arrival.tenant_tier].at(arrival.tenant)
+            self._arrive(self._workload.tasks[arrival.task], tenant)
 
     def _arrivals(self, task: TaskLoad, tenants: Tenants, chance: random.Random, gaps: Any) -> Process:
         for gap in gaps:
@@ -191,7 +191,7 @@ class Simulation:
                 lane, waiting, server = admitted
                 self._active[queue] += 1
                 self._environment.process(self._work(line, lane, server, *waiting.what))
-            if line.backlogged and line.free_server() is not None:
+            if line.has_backlog and line.free_server() is not None:
                 self._look_again(line)
 
     def _look_again(self, line: Line) -> None:
