@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from agentplatform.workflows.decisions import IllegalEvent
 from agentplatform.workflows.definition import INPUT, Definition, list_at
 from agentplatform.workflows.json_changes import changes_between
 from agentplatform.workflows.requeueing import NOTHING, Requeue, decide_requeue
+from agentplatform.workflows.statuses import WorkflowStatus
 from apps.database import call_function, release_connection, to_jsonb
 from apps.workflows.encoding import requeue_to_json
 from apps.workflows.letter_notices import operators_tell, tenants_tell
@@ -78,6 +80,7 @@ class RequeueReport:
     last_starts_in_seconds: float = 0.0
     has_more: bool = False
     operation_id: uuid.UUID | None = None
+    workflow_ids: set[uuid.UUID] = field(default_factory=set)
 
 
 def dead_letters_requeue(
@@ -91,7 +94,7 @@ def dead_letters_requeue(
     """Goes on from the steps of the open letters among `chosen`, the oldest first; a second time finds none open.
 
     Outputs of earlier steps stay, settled calls are replayed, and costs add up. Each workflow is reopened in a
-    transaction of its own. Raises InvalidSubmission for an input that a workflow does not take, and SeveralTenants;
+    transaction of its own, with those within it. Raises InvalidSubmission for an input that a workflow does not take, and SeveralTenants;
     nothing has been changed then.
     """
     letters, has_more = _open(chosen)
@@ -104,15 +107,21 @@ def dead_letters_requeue(
     by_workflow: defaultdict[uuid.UUID, list[DeadLetter]] = defaultdict(list)
     for letter in letters:
         by_workflow[letter.workflow_id].append(letter)
+    families = _families(by_workflow)
     if dry_run:
-        for workflow_id, of_workflow in by_workflow.items():
-            _try_requeue(run_state(workflow_id), of_workflow, report)
+        for workflow_id in itertools.chain.from_iterable(families):
+            _try_requeue(run_state(workflow_id), _above(workflow_id), by_workflow[workflow_id], report)
         return report
     told = {"asked": asked, **options.to_json(), "input_changes": report.input_changes}
     action = action_record(actor, "dead_letters.requeue", told)
     report.operation_id = action.pk
-    for workflow_id, of_workflow in by_workflow.items():
-        _requeue(workflow_id, of_workflow, delays, options, action, report)
+    for family in families:
+        with transaction.atomic():
+            _lock(family)
+            for workflow_id in family:
+                _requeue(workflow_id, by_workflow[workflow_id], delays, options, action, report)
+        for workflow_id in report.workflow_ids.intersection(family):
+            wake.events(str(workflow_id))
     refused = [{"id": str(refusal.letter_id), "detail": refusal.detail} for refusal in report.refused]
     ids = [str(letter.pk) for letter in letters]
     action_end(action, affected=report.requeued, outcome={"letters": ids, "refused": refused})
@@ -173,6 +182,28 @@ def _open(chosen: QuerySet[DeadLetter]) -> tuple[list[DeadLetter], bool]:
     return letters[:MAX_LETTERS], len(letters) > MAX_LETTERS
 
 
+def _families(workflow_ids: Iterable[uuid.UUID]) -> list[list[uuid.UUID]]:
+    """The workflows by the one that was submitted, each before those that its steps have started."""
+    families: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+    chosen = Workflow.objects.filter(pk__in=list(workflow_ids)).order_by("depth", "pk")
+    for workflow_id, root_id in chosen.values_list("pk", "root_id"):
+        families[root_id or workflow_id].append(workflow_id)
+    return list(families.values())
+
+
+def _lock(family: Sequence[uuid.UUID]) -> None:
+    """Them and those above: one that is reopened is never seen under one that has ended, nor missed by a pause."""
+    above = Workflow.objects.filter(pk__in=family).exclude(parent_id=None).values("parent_id")
+    locked = Workflow.objects.select_for_update(no_key=True).filter(Q(pk__in=family) | Q(pk__in=above))
+    list(locked.order_by("pk").values_list("pk"))
+
+
+def _above(workflow_id: uuid.UUID) -> Workflow | None:
+    """The run whose step has started it, with its id and status."""
+    parent = Workflow.objects.filter(pk=workflow_id).exclude(parent_id=None).values("parent_id")
+    return Workflow.objects.only("status").filter(pk__in=parent).first()
+
+
 def _requeue(
     workflow_id: uuid.UUID,
     letters: Sequence[DeadLetter],
@@ -181,29 +212,28 @@ def _requeue(
     action: OperatorAction,
     report: RequeueReport,
 ) -> None:
-    with transaction.atomic():
-        workflow = Workflow.objects.select_for_update(no_key=True).get(pk=workflow_id)
-        ids = [letter.pk for letter in letters]
-        # Another requeue may have come first: what it has taken is not taken twice.
-        letters = list(DeadLetter.objects.filter(pk__in=ids, status=DeadLetter.Status.OPEN).order_by("pk"))
-        run = run_state(workflow_id)
-        decision = _try_requeue(run, letters, report) if letters else None
-        if decision is None:
-            return
-        lasting = options.deadline_seconds or DEFAULT_DEADLINE_SECONDS[workflow.queue_id]
-        steps = _in_their_order(letters, delays)
-        arguments = [
-            workflow_id,
-            to_jsonb(requeue_to_json(decision)),
-            to_jsonb(steps),
-            lasting + max(delays[letter.pk] for letter in letters),
-            to_jsonb(options.input) if options.input is not None else None,
-            action.pk,
-        ]
-        call_function("workflows_requeue", arguments, ["uuid", "jsonb", "jsonb", "float", "jsonb", "uuid"])
-        if decision.then != NOTHING:
-            workflow_apply(workflow, run.definition, decision.then)
-    wake.events(str(workflow_id))
+    workflow, above = Workflow.objects.get(pk=workflow_id), _above(workflow_id)
+    ids = [letter.pk for letter in letters]
+    # Another requeue may have come first: what it has taken is not taken twice.
+    letters = list(DeadLetter.objects.filter(pk__in=ids, status=DeadLetter.Status.OPEN).order_by("pk"))
+    run = run_state(workflow_id)
+    decision = _try_requeue(run, above, letters, report) if letters else None
+    if decision is None:
+        return
+    lasting = options.deadline_seconds or DEFAULT_DEADLINE_SECONDS[workflow.queue_id]
+    arguments = [
+        workflow_id,
+        to_jsonb(requeue_to_json(decision)),
+        to_jsonb(_in_their_order(letters, delays)),
+        lasting + max(delays[letter.pk] for letter in letters),
+        to_jsonb(options.input) if options.input is not None else None,
+        action.pk,
+    ]
+    call_function("workflows_requeue", arguments, ["uuid", "jsonb", "jsonb", "float", "jsonb", "uuid"])
+    if decision.then != NOTHING:
+        workflow_apply(workflow, run.definition, decision.then)
+    if above is not None and above.status == WorkflowStatus.PAUSED and run.state.status.is_terminal:
+        call_function("workflows_set_status", [workflow_id, WorkflowStatus.PAUSED.value], ["uuid", "text"])
 
 
 def _in_their_order(letters: Sequence[DeadLetter], delays: Mapping[uuid.UUID, float]) -> list[dict[str, Any]]:
@@ -214,18 +244,31 @@ def _in_their_order(letters: Sequence[DeadLetter], delays: Mapping[uuid.UUID, fl
     return [{"id": step, "delay_seconds": delay} for step, delay in zip(steps, times, strict=True)]
 
 
-def _try_requeue(run: RunState, letters: Sequence[DeadLetter], report: RequeueReport) -> Requeue | None:
+def _try_requeue(
+    run: RunState, above: Workflow | None, letters: Sequence[DeadLetter], report: RequeueReport
+) -> Requeue | None:
     """The decision, noted in the report; None where it is refused."""
     nodes = Counter(
         Step.objects.filter(pk__in=[letter.step_id for letter in letters]).values_list("node", flat=True)
     )
     try:
+        _require_open(above, report)
         requeue = decide_requeue(run.definition, run.state, nodes)
     except IllegalEvent as error:
         report.refused += [Refusal(letter.pk, f"Not requeued: {error}.") for letter in letters]
         return None
     report.requeued += len(letters)
+    report.workflow_ids.add(letters[0].workflow_id)
     return requeue
+
+
+def _require_open(above: Workflow | None, report: RequeueReport) -> None:
+    """Raises IllegalEvent where the run above has ended and is not reopened as well: it would be cancelled again."""
+    if above is None or not WorkflowStatus(above.status).is_terminal or above.pk in report.workflow_ids:
+        return
+    raise IllegalEvent(
+        f"the workflow that runs it, {above.pk}, has ended: requeue its step with it, or that alone"
+    )
 
 
 def _check_new_input(

@@ -1,0 +1,70 @@
+"""Requeues of runs that steps have started: with the run above them, or as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import transaction
+
+from apps.tenants.models import Tenant
+from apps.workflows.dispatching import wake_parents
+from apps.workflows.letters import DeadLetter
+from apps.workflows.models import Workflow
+from apps.workflows.services import workflow_pause, workflow_resume
+from tests.integration.workflows.letters import fresh, requeue
+from tests.integration.workflows.test_nested_costs import until_somebody_waits
+from tests.integration.workflows.test_pausing_nested_runs import Beside, run_admitted
+from tests.integration.workflows.worker import OneThread
+
+Submit = Callable[..., Workflow]
+
+
+@pytest.fixture
+def failed(submit: Submit, tenant: Tenant) -> tuple[Workflow, Workflow]:
+    """A run that has failed of the one that its step has started."""
+    outer = OneThread().done(submit("outer_failing"))
+    return outer, Workflow.objects.get(parent_id=outer.pk)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_run_whose_parent_has_ended_is_not_requeued_without_it(
+    failed: tuple[Workflow, Workflow], dry_run: bool
+) -> None:
+    """It would be cancelled as an orphan; its letter stays open, and the answer says what to do."""
+    outer, inner = failed
+    report = requeue(DeadLetter.objects.filter(workflow=inner), dry_run=dry_run)
+    assert (report.requeued, len(report.refused)) == (0, 1)
+    assert f"{outer.pk}, has ended: requeue its step" in report.refused[0].detail
+    assert (fresh(inner).status, wake_parents()) == ("failed", 0)
+    assert DeadLetter.objects.filter(status="open").count() == 2
+    assert requeue(dry_run=dry_run).requeued == 2
+
+
+def test_a_run_and_the_one_above_are_reopened_at_the_same_moment(failed: tuple[Workflow, Workflow]) -> None:
+    """Neither is seen to run without the other: one would be cancelled, the other would start another."""
+    outer, inner = failed
+    with transaction.atomic():
+        Workflow.objects.select_for_update(no_key=True).get(pk=outer.pk)
+        beside = Beside(requeue)
+        until_somebody_waits()
+        assert (fresh(inner).status, wake_parents()) == ("failed", 0)
+    beside.join()
+    assert (fresh(outer).status, fresh(inner).status) == ("running", "running")
+    assert OneThread().done(outer).status == "failed"
+    assert Workflow.objects.filter(parent_id=outer.pk).count() == 1
+
+
+def test_a_run_that_is_requeued_under_a_paused_one_is_paused(submit: Submit, tenant: Tenant) -> None:
+    """And goes on with it."""
+    worker, outer = OneThread(), submit("outer_failing")
+    while not DeadLetter.objects.exists():
+        run_admitted(worker)
+    inner = Workflow.objects.get(parent_id=outer.pk)
+    workflow_pause(outer.pk)
+    assert requeue().requeued == 1
+    assert (fresh(inner).status, worker.hand.admit()) == ("paused", [])
+    workflow_resume(outer.pk)
+    assert fresh(inner).status == "running"
+    assert worker.done(outer).status == "failed"
+    assert inner.steps.get(node="broken").attempt == 2
