@@ -94,8 +94,8 @@ def dead_letters_requeue(
     """Goes on from the steps of the open letters among `chosen`, the oldest first; a second time finds none open.
 
     Outputs of earlier steps stay, settled calls are replayed, and costs add up. Each workflow is reopened in a
-    transaction of its own, with those within it. Raises InvalidSubmission for an input that a workflow does not take, and SeveralTenants;
-    nothing has been changed then.
+    transaction of its own, with those within it. Raises InvalidSubmission for an input that a workflow does not take,
+    and SeveralTenants; nothing has been changed then.
     """
     letters, has_more = _open(chosen)
     report = RequeueReport(matched=len(letters), has_more=has_more)
@@ -192,10 +192,13 @@ def _families(workflow_ids: Iterable[uuid.UUID]) -> list[list[uuid.UUID]]:
 
 
 def _lock(family: Sequence[uuid.UUID]) -> None:
-    """Them and those above: one that is reopened is never seen under one that has ended, nor missed by a pause."""
+    """Them and those above: one that is reopened is never seen under one that has ended, nor missed by a pause.
+
+    From the top down, as where what their calls cost is settled.
+    """
     above = Workflow.objects.filter(pk__in=family).exclude(parent_id=None).values("parent_id")
     locked = Workflow.objects.select_for_update(no_key=True).filter(Q(pk__in=family) | Q(pk__in=above))
-    list(locked.order_by("pk").values_list("pk"))
+    list(locked.order_by("depth", "pk").values_list("pk"))
 
 
 def _above(workflow_id: uuid.UUID) -> Workflow | None:

@@ -249,6 +249,9 @@ class Step(models.Model):
     deadline_at = models.DateTimeField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    restarted_at = models.DateTimeField(
+        null=True, help_text="Runs that it had started, and that have ended before, count no more."
+    )
     output = models.JSONField(null=True)
 
     class Meta:

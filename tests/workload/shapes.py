@@ -84,6 +84,11 @@ bounded = _define(
     StepSpec("each", "double", for_each="input.items", max_concurrent=3, input_fields=()),
     StepSpec("add_up", "gather", needs=("each",)),
 )
+bounded_twice = _define(
+    "bounded_twice",
+    StepSpec("each", "double", for_each="input.items", max_concurrent=3),
+    StepSpec("again", "double", needs=("each",), for_each="input.items", max_concurrent=3),
+)
 bounded_skipping = _define(
     "bounded_skipping",
     StepSpec(
@@ -124,6 +129,20 @@ outer = _define(
 )
 outer_failing = _define(
     "outer_failing", StepSpec("inner", "run_workflow", options={"workflow": "fails_for_good", "input": {}})
+)
+outer_each = _define(
+    "outer_each",
+    StepSpec("inner", "run_workflow", for_each="input.items", options={"workflow": "one_noop", "input": {}}),
+)
+outer_without_first = _define(
+    "outer_without_first",
+    StepSpec("first", "noop", on_failure="skip"),
+    StepSpec(
+        "inner",
+        "run_workflow",
+        needs=("first",),
+        options={"workflow": "fan_out", "input": {"count": "input.count"}},
+    ),
 )
 endless_nesting = _define(
     "endless_nesting", StepSpec("inner", "run_workflow", options={"workflow": "endless_nesting", "input": {}})

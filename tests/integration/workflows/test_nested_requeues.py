@@ -12,7 +12,8 @@ from apps.workflows.dispatching import wake_parents
 from apps.workflows.letters import DeadLetter
 from apps.workflows.models import Workflow
 from apps.workflows.services import workflow_pause, workflow_resume
-from tests.integration.workflows.letters import fresh, requeue
+from tests.integration.conftest import Hand
+from tests.integration.workflows.letters import PERMANENT, fresh, requeue
 from tests.integration.workflows.test_nested_costs import until_somebody_waits
 from tests.integration.workflows.test_pausing_nested_runs import Beside, run_admitted
 from tests.integration.workflows.worker import OneThread
@@ -68,3 +69,46 @@ def test_a_run_that_is_requeued_under_a_paused_one_is_paused(submit: Submit, ten
     assert fresh(inner).status == "running"
     assert worker.done(outer).status == "failed"
     assert inner.steps.get(node="broken").attempt == 2
+
+
+def test_a_run_that_was_cancelled_with_the_one_above_is_made_anew(submit: Submit, hand: Hand) -> None:
+    """That was no fault of its step, which does not fail of it where another element is requeued."""
+    worker, outer = OneThread(), submit("outer_each", {"items": [1, 1]})
+    run_admitted(worker)
+    hand.finish(hand.claim_next(), outcome=PERMANENT)
+    worker.executor.run(*hand.admit(1)[0])
+    assert (fresh(outer).status, wake_parents()) == ("failed", 1)
+    assert requeue().requeued == 2
+    assert worker.done(outer).status == "succeeded"
+    runs = Workflow.objects.filter(parent_id=outer.pk).order_by("pk")
+    assert [run.status for run in runs] == ["succeeded", "cancelled", "succeeded"]
+
+
+def test_a_run_that_was_told_less_is_made_anew(submit: Submit, hand: Hand) -> None:
+    """Its step waited for one that was skipped, and is requeued: an old result would not have it."""
+    outer = submit("outer_without_first", {"count": 2})
+    hand.finish(hand.claim_next(), outcome=PERMANENT)
+    worker = OneThread()
+    assert worker.done(outer).status == "partial"
+    assert requeue().requeued == 1
+    assert worker.done(outer).status == "succeeded"
+    assert Workflow.objects.filter(parent_id=outer.pk).count() == 2
+
+
+def test_a_result_that_was_there_already_is_not_paid_for_again(submit: Submit, hand: Hand) -> None:
+    """Where the one above ended before its step had taken it."""
+    worker, outer = OneThread(), submit("outer_each", {"items": [1, 1]})
+    run_admitted(worker)
+    hand.finish(hand.claim_next(), outcome=PERMANENT)
+    hints = hand.admit(2)
+    beside = Workflow.objects.filter(parent_id=outer.pk).order_by("pk").last()
+    assert beside is not None
+    step = hand.store.claim(*hints[1])
+    assert step is not None
+    assert step.workflow_id == beside.pk
+    hand.finish(step, {})
+    worker.executor.run(*hints[0])
+    assert (fresh(outer).status, fresh(beside).status) == ("failed", "succeeded")
+    assert requeue().requeued == 2
+    assert worker.done(outer).status == "succeeded"
+    assert Workflow.objects.filter(parent_id=outer.pk).count() == 2

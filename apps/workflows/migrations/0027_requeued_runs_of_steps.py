@@ -1,0 +1,22 @@
+"""A step that is requeued knows which of the runs that it had started count no more."""
+
+from pathlib import Path
+
+from django.db import migrations, models
+
+SQL = Path(__file__).parent / "sql"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("workflows", "0026_paused_runs_of_steps")]
+
+    operations = [
+        migrations.AddField(
+            model_name="step",
+            name="restarted_at",
+            field=models.DateTimeField(
+                help_text="Runs that it had started, and that have ended before, count no more.", null=True
+            ),
+        ),
+        migrations.RunSQL((SQL / "0027_requeued_runs_of_steps.sql").read_text(), migrations.RunSQL.noop),
+    ]
