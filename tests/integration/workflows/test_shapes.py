@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from apps.workflows.dispatching import wake_due
 from apps.workflows.models import Event, Workflow
+from tests.integration.conftest import Hand
 from tests.integration.workflows.worker import OneThread, later, statuses, worker
 
 __all__ = ["worker"]
@@ -125,3 +127,23 @@ def test_a_step_that_is_to_be_retried_does_not_give_up(submit: Submit, worker: O
         later(600)
         wake_due()
     assert worker.done(workflow).result == {"attempt": 4}
+
+
+def test_a_bounded_fan_out_begins_with_as_many_elements_as_may_be_under_way(
+    submit: Submit, hand: Hand
+) -> None:
+    """With the first ones, whichever element of the one before it ended last."""
+    workflow = submit("bounded_twice", {"items": list(range(7))})
+    claimed = []
+    for number in range(7):
+        claimed.append(hand.claim_next())
+        if number not in (4, 5):  # one of these ends last
+            hand.finish(claimed.pop(), 0)
+    first, last = claimed
+    hand.finish(first, 0)
+    told = hand.finish(last, 0)
+    assert told.outcome == "conflict"  # it has to be decided anew: it is the last one
+    assert told.state is not None
+    hand.finish(replace(last, revision=told.revision, state=told.state), 0)
+    again = workflow.steps.filter(node="again").order_by("index").values_list("status", flat=True)
+    assert list(again) == ["ready"] * 3 + ["blocked"] * 4
