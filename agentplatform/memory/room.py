@@ -40,7 +40,8 @@ class SessionRoom:
 
 
 def steps_told(definition: Definition, key: str) -> tuple[StepSpec, ...]:
-    """The steps that what step `key` remembers can reach: itself and those after it, as far as they call models."""
+    """The steps that what step `key` remembers can reach: itself and those after it, as far as they call models or may
+    add steps that do."""
     reached = {key: definition.step(key)}
     following = [key]
     for one in following:
@@ -48,7 +49,9 @@ def steps_told(definition: Definition, key: str) -> tuple[StepSpec, ...]:
             if spec.key not in reached:
                 reached[spec.key] = spec
                 following.append(spec.key)
-    return tuple(spec for spec in reached.values() if spec.max_input_tokens or spec.max_output_tokens)
+    return tuple(
+        spec for spec in reached.values() if spec.max_input_tokens or spec.max_output_tokens or spec.may_add
+    )
 
 
 def tiers_that_may_serve(

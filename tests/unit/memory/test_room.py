@@ -155,6 +155,12 @@ def test_where_it_is_not_known_who_will_serve_all_tiers_may() -> None:
     """A step whose agent may add steps of any tier, and a definition that does not say which of its steps call models."""
     adding = step("reply", min_tier=POWERFUL, may_add=("agent",))
     assert room_of(adding) == 10_000
+    planning = definition(
+        step("plan", calls=False, may_add=("agent",)), step("reply", "plan", min_tier=POWERFUL)
+    )
+    assert (
+        SessionRoom(0.1).tokens(tiers_that_may_serve(DIFFERENT, steps_told(planning, "plan"), None)) == 10_000
+    )
     silent = definition(step("recall", calls=False), step("reply", "recall", calls=False))
     assert steps_told(silent, "recall") == ()
     assert SessionRoom(0.1).tokens(tiers_that_may_serve(DIFFERENT, (), None)) == 10_000
