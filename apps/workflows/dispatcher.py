@@ -77,6 +77,7 @@ class Dispatcher:
         self._every(POLL_SECONDS, "timers", dispatching.wake_due)
         self._every(POLL_SECONDS, "held steps", dispatching.wake_held)
         self._every(1.0, "runs of steps", dispatching.wake_parents)
+        self._every(5.0, "pauses of runs of steps", dispatching.pause_missed)
         self._every(1.0, "batches", dispatching.wake_batched)
         while dispatching.admit() >= dispatching.ADMIT_LIMIT:
             pass

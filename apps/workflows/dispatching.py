@@ -7,18 +7,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from agentplatform.execution.attempts import LeasedStep, Outcome
 from agentplatform.execution.outcomes import decide_outcome
 from agentplatform.execution.retry import WORKER_LOST, Failure
-from agentplatform.workflows.decisions import CancelRequested, DeadlinePassed
+from agentplatform.workflows.decisions import DeadlinePassed
+from agentplatform.workflows.statuses import WorkflowStatus
 from apps.database import call_function, release_connection
 from apps.workflows.encoding import STEP_TIMEOUT
 from apps.workflows.hints import Hint, send_hints
 from apps.workflows.models import Step, Workflow
 from apps.workflows.selectors import attempts_that_do_not_count, queue_config, run_state
-from apps.workflows.services import Decided, workflow_decide
+from apps.workflows.services import Decided, workflow_decide, workflow_follow
 from apps.workflows.store import finish_attempt
 
 logger = logging.getLogger(__name__)
@@ -54,10 +56,38 @@ def wake_batched() -> int:
 
 
 def wake_parents() -> int:
-    """Makes ready the steps whose run has ended, and cancels the runs whose parent has; returns how many."""
-    ((woken, orphans),) = call_function("workflows_wake_parents", [SWEEP_LIMIT], ["int"])
-    cancelled = [workflow_decide(orphan, CancelRequested()) is Decided.CHANGED for orphan in orphans]
-    return int(woken) + sum(cancelled)
+    """Makes ready the steps whose run has ended, and cancels the runs whose parent has, and theirs; returns how many."""
+    changed, left = 0, SWEEP_LIMIT
+    while left > 0:
+        ((woken, orphans),) = call_function("workflows_wake_parents", [left], ["int"])
+        cancelled = sum(workflow_follow(orphan) for orphan in orphans)
+        changed += int(woken) + cancelled
+        if not cancelled:
+            break
+        left -= cancelled
+    return changed
+
+
+def pause_missed() -> int:
+    """Pauses the runs that a pause of their parent has not come to, as when its process was killed; returns how many."""
+    paused = Workflow.objects.filter(pk=OuterRef("parent_id"), status=WorkflowStatus.PAUSED)
+    others = (
+        Workflow.objects.filter(finished_at=None)
+        .exclude(parent_id=None)
+        .exclude(status=WorkflowStatus.PAUSED)
+    )
+    missed = others.filter(Exists(paused)).values_list("pk", flat=True)
+    changed = 0
+    while changed < SWEEP_LIMIT:
+        try:
+            ids = list(missed[: SWEEP_LIMIT - changed])
+        finally:
+            release_connection()
+        found = sum(workflow_follow(run) for run in ids)
+        if not found:
+            break
+        changed += found
+    return changed
 
 
 def wake_held() -> int:

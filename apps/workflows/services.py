@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -208,9 +207,12 @@ def workflow_pause(workflow_id: uuid.UUID) -> bool:
 
 
 def workflow_resume(workflow_id: uuid.UUID) -> bool:
-    """A paused run goes on; returns whether it was paused. Raises AlreadyFinished, and NotPaused for a held one."""
+    """A paused run goes on; returns whether it was paused.
+
+    Raises AlreadyFinished, and NotPaused for a held one and one whose step is in a paused run.
+    """
     try:
-        decided = workflow_decide(workflow_id, ResumeRequested())
+        decided = workflow_decide(workflow_id, _resume_by_itself)
     except IllegalEvent as error:
         raise NotPaused(str(error)) from error
     if decided is Decided.ENDED_BEFORE:
@@ -226,18 +228,38 @@ def _runs_within_follow(workflow_id: uuid.UUID) -> None:
     """
     within = Workflow.objects.filter(parent_id=workflow_id, finished_at=None).values_list("pk", flat=True)
     for run in list(within):
-        with suppress(IllegalEvent):  # it is held, and goes on by itself
-            workflow_decide(run, _as_the_run_above)
+        workflow_follow(run)
         _runs_within_follow(run)
+
+
+def workflow_follow(workflow_id: uuid.UUID) -> bool:
+    """A run that a step has started pauses, goes on or ends as the one above it has; returns whether that is new."""
+    try:
+        return workflow_decide(workflow_id, _as_the_run_above) is Decided.CHANGED
+    except IllegalEvent:  # it is held, and goes on by itself
+        return False
 
 
 def _as_the_run_above(workflow: Workflow) -> Event:
     """What makes it stand as its parent does by now: of a pause and a resume at once, the later one holds for both."""
-    assert workflow.parent_id is not None
-    above = WorkflowStatus(Workflow.objects.values_list("status", flat=True).get(pk=workflow.parent_id))
+    above = _status_above(workflow)
+    assert above is not None
     if above.is_terminal:
         return CancelRequested()
     return PauseRequested() if above is WorkflowStatus.PAUSED else ResumeRequested()
+
+
+def _resume_by_itself(workflow: Workflow) -> Event:
+    """Raises IllegalEvent under a paused run: it would be paused again."""
+    if _status_above(workflow) is WorkflowStatus.PAUSED:
+        raise IllegalEvent(f"the workflow that runs it, {workflow.parent_id}, is paused; resume that one")
+    return ResumeRequested()
+
+
+def _status_above(workflow: Workflow) -> WorkflowStatus | None:
+    if workflow.parent_id is None:
+        return None
+    return WorkflowStatus(Workflow.objects.values_list("status", flat=True).get(pk=workflow.parent_id))
 
 
 def session_join(workflow_id: uuid.UUID, session_id: uuid.UUID) -> None:

@@ -53,7 +53,9 @@ class WorkflowResumeView(APIView):
         request=None,
         responses={
             200: WorkflowSerializer,
-            (409, CONTENT_TYPE): problem("The workflow has ended already, or is held for budget."),
+            (409, CONTENT_TYPE): problem(
+                "The workflow has ended already, is held for budget, or runs within a paused one."
+            ),
         },
     )
     def post(self, request: Request, workflow_id: uuid.UUID) -> Response:

@@ -136,7 +136,8 @@ class InterventionsAdmin(ConsoleAdmin):
                 messages.success(request, f"{changed} {intervention.past}.")
             if others:
                 messages.warning(
-                    request, f"{others} had ended already, or were so before; nothing was changed."
+                    request,
+                    f"{others} had ended already, were so before, or go on with another; nothing was changed.",
                 )
             return HttpResponseRedirect(back)
         verb, is_one = intervention.title, len(workflows) == 1

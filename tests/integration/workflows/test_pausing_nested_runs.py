@@ -12,9 +12,17 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from agentplatform.agents.agent import StepContext
+from agentplatform.workflows.decisions import PauseRequested
 from apps.tenants.models import Tenant
+from apps.workflows.dispatching import pause_missed, wake_parents
 from apps.workflows.models import Event, Step, Workflow
-from apps.workflows.services import workflow_cancel, workflow_pause, workflow_resume
+from apps.workflows.services import (
+    NotPaused,
+    workflow_cancel,
+    workflow_decide,
+    workflow_pause,
+    workflow_resume,
+)
 from apps.workflows.step_runs import DatabaseStepRuns
 from tests.integration.workflows.test_nested_costs import until_somebody_waits
 from tests.integration.workflows.worker import OneThread
@@ -173,3 +181,45 @@ def test_an_attempt_that_was_taken_away_starts_none(
     outer = submit("outer", {"output": {"count": 2}})
     run_admitted(worker)
     assert (status_of(outer), Workflow.objects.count()) == ("running", 1)
+
+
+@pytest.fixture
+def three_levels(submit: Submit, tenant: Tenant) -> list[Workflow]:
+    """A run, the one that its step has started, and the one that a step of that one has."""
+    outer, worker = submit("endless_nesting"), OneThread(continues=False)
+    run_admitted(worker)
+    run_admitted(worker)
+    return [outer, *Workflow.objects.filter(root_id=outer.pk).order_by("depth")]
+
+
+def test_runs_that_a_pause_has_not_come_to_are_paused_by_the_dispatcher(
+    three_levels: list[Workflow],
+) -> None:
+    """As when the process that paused the one above was killed; and so they go on with it."""
+    workflow_decide(three_levels[0].pk, PauseRequested())
+    assert [status_of(run) for run in three_levels] == ["paused", "running", "running"]
+    assert pause_missed() == 2
+    assert [status_of(run) for run in three_levels] == ["paused"] * 3
+    assert pause_missed() == 0
+    workflow_resume(three_levels[0].pk)
+    assert pause_missed() == 0
+    assert [status_of(run) for run in three_levels] == ["running"] * 3
+
+
+def test_a_cancel_comes_to_all_levels_at_once(three_levels: list[Workflow]) -> None:
+    """One look of the dispatcher is enough."""
+    workflow_cancel(three_levels[0].pk)
+    assert wake_parents() == 2
+    assert [status_of(run) for run in three_levels] == ["cancelled"] * 3
+
+
+def test_a_run_under_a_paused_one_is_not_resumed_by_itself(nested: tuple[Workflow, Workflow]) -> None:
+    """It would be paused again; by itself it is where the one above goes on."""
+    outer, inner = nested
+    workflow_pause(outer.pk)
+    with pytest.raises(NotPaused, match=str(outer.pk)):
+        workflow_resume(inner.pk)
+    workflow_resume(outer.pk)
+    workflow_pause(inner.pk)
+    assert workflow_resume(inner.pk)
+    assert (status_of(outer), status_of(inner)) == ("running", "running")
