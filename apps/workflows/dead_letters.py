@@ -28,6 +28,7 @@ from apps.workflows.models import Step, Workflow
 from apps.workflows.operations import Actor, action_end, action_record
 from apps.workflows.selectors import RunState, definition_by_id, run_state
 from apps.workflows.services import DEFAULT_DEADLINE_SECONDS, workflow_apply
+from apps.workflows.signals import answers_withdraw
 from apps.workflows.submissions import InvalidSubmission, check_input
 from apps.workflows.wake import wake
 
@@ -232,6 +233,8 @@ def _requeue(
         to_jsonb(options.input) if options.input is not None else None,
         action.pk,
     ]
+    # They were given for what there was without the steps that run again.
+    answers_withdraw(workflow_id, (*decision.block, *decision.withdraw))
     call_function("workflows_requeue", arguments, ["uuid", "jsonb", "jsonb", "float", "jsonb", "uuid"])
     if decision.then != NOTHING:
         workflow_apply(workflow, run.definition, decision.then)

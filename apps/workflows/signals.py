@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from apps.database import call_function, to_jsonb
-from apps.workflows.models import Signal
+from apps.workflows.models import Signal, Step
 from apps.workflows.services import AlreadyFinished
 from apps.workflows.wake import wake
 
@@ -62,6 +63,18 @@ def step_answer(workflow_id: uuid.UUID, *, key: str, approved: bool, comment: st
             )
         case "not_waiting":
             raise NotWaiting("the step does not wait for approval")
+
+
+def answers_withdraw(workflow_id: uuid.UUID, nodes: Collection[str]) -> int:
+    """Takes back what was answered to steps of these nodes, that are to ask anew; returns how many answers.
+
+    The caller holds the lock on the run.
+    """
+    keys = [
+        step.key for step in Step.objects.filter(workflow=workflow_id, node__in=nodes).only("node", "index")
+    ]
+    answers = Signal.objects.filter(workflow=workflow_id, kind=Signal.Kind.APPROVAL, name__in=keys)
+    return answers.delete()[0]
 
 
 def _send(workflow_id: uuid.UUID, kind: Signal.Kind, name: str, payload: Any, sender: str) -> str:

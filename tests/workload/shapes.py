@@ -168,6 +168,14 @@ approval = _define(
     StepSpec("publish", "echo_key", needs=("approve",), when="approve.approved"),
     deadline_seconds=86_400,
 )
+late_approval = _define(
+    "late_approval",
+    StepSpec("first", "noop", on_failure="skip"),
+    StepSpec("list", "echo", needs=("first",)),
+    StepSpec("sign", "ask_approval", needs=("first",), options={"approval": {"title": "All of it?"}}),
+    StepSpec("each", "ask_approval", for_each="list.items", options={"approval": {"title": "This one?"}}),
+    StepSpec("all", "gather", needs=("sign", "each")),
+)
 strict_approval = _define(
     "strict_approval",
     StepSpec("ask", "ask_approval", options={"approval": {"title": "Go on?"}, "on_reject": "fail"}),

@@ -12,6 +12,8 @@ from apps.workflows.dispatching import mark_lost_lanes
 from apps.workflows.models import Signal, Step, Workflow
 from apps.workflows.services import AlreadyFinished, workflow_pause, workflow_resume
 from apps.workflows.signals import AlreadyAnswered, NotWaiting, signal_send, step_answer
+from tests.integration.conftest import Hand
+from tests.integration.workflows.letters import PERMANENT, requeue
 from tests.integration.workflows.worker import OneThread, later, statuses, worker
 
 __all__ = ["worker"]
@@ -144,3 +146,22 @@ def test_a_time_that_is_none_is_refused(submit: Submit, worker: OneThread) -> No
     """With what to do."""
     workflow = worker.done(submit("timed", {"seconds": "soon"}))
     assert (workflow.status, workflow.error["code"]) == ("failed", "no_time_to_wait")
+
+
+def test_what_is_made_anew_is_asked_about_anew(submit: Submit, hand: Hand) -> None:
+    """An answer was for what there was when a step was skipped: it counts no more once that one is requeued."""
+    workflow, asked = submit("late_approval", {"output": {"items": ["a"]}}), ("sign", "each[0]")
+    hand.finish(hand.claim_next(), outcome=PERMANENT)
+    worker = OneThread()
+    worker.work()
+    for key in asked:
+        answer(workflow, True, key)
+    assert worker.done(workflow).status == "partial"
+    assert requeue().requeued == 1
+    worker.work()
+    waiting = Step.objects.filter(workflow=workflow, waiting_for="approval")
+    assert {step.key for step in waiting} == set(asked)
+    for key in asked:
+        answer(workflow, False, key)
+    assert worker.done(workflow).status == "succeeded"
+    assert all(step.output["approved"] is False for step in Step.objects.filter(agent="ask_approval"))
