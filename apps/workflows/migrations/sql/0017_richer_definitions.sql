@@ -85,11 +85,19 @@ BEGIN
     FOR v_release IN
         SELECT node, count FROM jsonb_to_recordset(coalesce(p_decision -> 'release', '[]')) AS r(node text, count int)
     LOOP
-        -- Elements start in order, so the next one comes after the one that has ended; unless that was a slow one.
+        -- Elements start in order, so the next one comes after the one that has ended; unless that was a slow one. Those
+        -- of another fan-out, which the last element sets free, begin with the first.
         SELECT min(index) INTO v_first FROM (
             SELECT index FROM workflows_step WHERE workflow_id = p_workflow AND node = v_release.node
-            AND index > coalesce((p_decision ->> 'after')::int, -1) AND status = 'blocked' ORDER BY index LIMIT 1) AS next;
-        UPDATE workflows_step SET status = 'ready', ready_at = now() WHERE id IN (
+            AND index > CASE WHEN (p_decision ->> 'commutes')::boolean THEN coalesce((p_decision ->> 'after')::int, -1)
+                        ELSE -1 END
+            AND status = 'blocked' ORDER BY index LIMIT 1) AS next;
+        -- One that was requeued at a rate has a time of its own, and waits for it in its place.
+        UPDATE workflows_step SET
+            status = CASE WHEN run_at > now() THEN 'waiting' ELSE 'ready' END,
+            waiting_for = CASE WHEN run_at > now() THEN 'timer' END,
+            run_at = CASE WHEN run_at > now() THEN run_at END, ready_at = now()
+        WHERE id IN (
             SELECT id FROM workflows_step WHERE workflow_id = p_workflow AND node = v_release.node
             AND index >= coalesce(v_first, 0) AND status = 'blocked' ORDER BY index LIMIT v_release.count);
         v_ready := v_ready OR FOUND;

@@ -1,23 +1,28 @@
 -- Runs that steps start, replays, and what they may cost.
 
 -- Starts a run for a step of another, once: a repeated start returns the run that is there, unless an attempt of the
--- step has failed of it. Null where its parent has ended or lies too deep. It shares its parent's tenant, key and queue, ends with it, and spends what its root may.
+-- step has failed of it. Null where the attempt is not the running one any more, as in a parent that has ended, or the
+-- parent lies too deep. It shares its parent's tenant, key and queue, ends with it, and spends what its root may; where
+-- its parent is paused it is paused, and goes on with it.
 CREATE FUNCTION workflows_spawn(p_workflow jsonb, p_decision jsonb, p_parent_step uuid) RETURNS uuid
 LANGUAGE plpgsql AS $$
 DECLARE
     v_parent workflows_workflow;
+    v_step workflows_step;
     v_id uuid := (p_workflow ->> 'id')::uuid;
     v_known record;
 BEGIN
+    -- A pause, a cancel or an end of the parent comes before this, which then sees it, or after, and finds the run.
+    SELECT w.* INTO v_parent FROM workflows_workflow w
+    WHERE w.id = (SELECT workflow_id FROM workflows_step WHERE id = p_parent_step) FOR SHARE;
     -- One at a time for a step: a worker that has lost its lease may be at it as well.
-    PERFORM 1 FROM workflows_step WHERE id = p_parent_step FOR NO KEY UPDATE;
+    SELECT * INTO v_step FROM workflows_step WHERE id = p_parent_step FOR NO KEY UPDATE;
     SELECT * INTO v_known FROM workflows_sub_run(p_parent_step);
     IF v_known.workflow_id IS NOT NULL AND NOT v_known.reported THEN
         RETURN v_known.workflow_id;
     END IF;
-    SELECT w.* INTO v_parent FROM workflows_workflow w JOIN workflows_step s ON s.workflow_id = w.id
-    WHERE s.id = p_parent_step;
-    IF v_parent.finished_at IS NOT NULL OR v_parent.depth >= (p_workflow ->> 'max_depth')::int THEN
+    IF v_step.status <> 'running' OR v_step.attempt <> coalesce((p_workflow ->> 'attempt')::int, v_step.attempt)
+       OR v_parent.depth >= (p_workflow ->> 'max_depth')::int THEN
         RETURN NULL;
     END IF;
     PERFORM workflows_submit(
@@ -27,6 +32,10 @@ BEGIN
         parent_id = v_parent.id, parent_step_id = p_parent_step, root_id = coalesce(v_parent.root_id, v_parent.id),
         depth = v_parent.depth + 1, deadline_at = least(deadline_at, v_parent.deadline_at)
     WHERE id = v_id;
+    IF v_parent.status = 'paused' AND EXISTS (
+        SELECT 1 FROM workflows_workflow WHERE id = v_id AND finished_at IS NULL) THEN
+        PERFORM workflows_set_status(v_id, 'paused');
+    END IF;
     RETURN v_id;
 END $$;
 

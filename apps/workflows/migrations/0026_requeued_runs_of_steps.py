@@ -1,4 +1,4 @@
-"""A step that is requeued knows which of the runs that it had started count no more."""
+"""Requeues keep the bound of fan-outs, and know which of the runs that a step had started count no more."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workflows", "0026_paused_runs_of_steps")]
+    dependencies = [("workflows", "0025_paused_runs_of_steps")]
 
     operations = [
         migrations.AddField(
@@ -18,5 +18,5 @@ class Migration(migrations.Migration):
                 help_text="Runs that it had started, and that have ended before, count no more.", null=True
             ),
         ),
-        migrations.RunSQL((SQL / "0027_requeued_runs_of_steps.sql").read_text(), migrations.RunSQL.noop),
+        migrations.RunSQL((SQL / "0026_requeued_runs_of_steps.sql").read_text(), migrations.RunSQL.noop),
     ]

@@ -1,4 +1,4 @@
--- Requeues of steps that have started runs.
+-- Requeues: elements start as there is room for them, and of nested runs those that ended badly count no more.
 
 -- The run that a step has started last. `reported`: it has ended, and since then an attempt of the step has failed or the
 -- step was made to begin anew.

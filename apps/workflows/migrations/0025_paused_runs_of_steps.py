@@ -1,4 +1,4 @@
-"""Elements of a bounded fan-out that are requeued start as there is room for them."""
+"""A nested run that is resumed may be held."""
 
 from pathlib import Path
 
@@ -11,5 +11,5 @@ class Migration(migrations.Migration):
     dependencies = [("workflows", "0024_approvals")]
 
     operations = [
-        migrations.RunSQL((SQL / "0025_bounded_requeues.sql").read_text(), migrations.RunSQL.noop),
+        migrations.RunSQL((SQL / "0025_paused_runs_of_steps.sql").read_text(), migrations.RunSQL.noop),
     ]
