@@ -40,6 +40,7 @@ two_echoes = registry.define(chain("two_echoes", "echo", 2))
 one_ask_for_nothing = registry.define(chain("one_ask_for_nothing", "ask_for_nothing", 1))
 one_deep_ask = registry.define(chain("one_deep_ask", "ask", 1, Tier.POWERFUL))
 three_asks = registry.define(chain("three_asks", "ask", 3))
+two_asks = registry.define(chain("two_asks", "ask", 2))
 one_question = registry.define(chain("one_question", "question", 1))
 one_kept_question = registry.define(
     Definition(
