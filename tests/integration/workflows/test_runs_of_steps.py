@@ -15,6 +15,7 @@ from apps.workflows.replays import CannotReplay, UnknownStep, workflow_replay
 from apps.workflows.services import workflow_cancel, workflow_pause, workflow_resume
 from apps.workflows.step_runs import MAX_DEPTH
 from apps.workflows.submissions import InvalidSubmission
+from tests.integration.conftest import expire, recover
 from tests.integration.workflows.letters import requeue
 from tests.integration.workflows.worker import OneThread, statuses, worker
 
@@ -74,6 +75,28 @@ def test_a_workflow_that_fails_fails_its_step_and_is_run_again_when_that_is_requ
     assert requeue(DeadLetter.objects.filter(workflow=workflow)).requeued == 1
     worker.done(workflow)
     assert Workflow.objects.filter(parent_id=workflow.pk).count() == 2
+
+
+@pytest.mark.parametrize(("type_", "ends"), [("outer", "succeeded"), ("outer_failing", "failed")])
+def test_a_worker_that_is_lost_with_the_result_makes_no_second_run(
+    submit: Submit, worker: OneThread, type_: str, ends: str
+) -> None:
+    """It had come for it and told nobody: the next attempt finds the same, and nothing is paid twice."""
+    workflow = submit(type_, {"output": {"count": 1}})
+    _run_admitted(worker)
+    while child_of(workflow).finished_at is None:
+        _run_admitted(worker)
+    lost = worker.hand.claim_next()
+    assert lost.workflow_id == workflow.pk
+    expire(lost)
+    assert recover() == 1
+    assert worker.done(workflow).status == ends
+    assert child_of(workflow).status == ends
+
+
+def _run_admitted(worker: OneThread) -> None:
+    for hint in worker.hand.admit():
+        worker.executor.run(*hint)
 
 
 def test_a_requeue_of_both_goes_on_with_the_run_that_there_is(submit: Submit, worker: OneThread) -> None:

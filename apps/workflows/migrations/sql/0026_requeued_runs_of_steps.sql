@@ -1,12 +1,14 @@
 -- Requeues: elements start as there is room for them, and of nested runs those that ended badly count no more.
 
--- The run that a step has started last. `reported`: it has ended, and since then an attempt of the step has failed or the
--- step was made to begin anew.
+-- The run that a step has started last. `reported`: it has ended, and counts no more. It ended badly, and an attempt of the
+-- step has failed since then; or the step was made to begin anew. A worker that was lost with what it had found has told
+-- nobody, and a result is never paid for twice.
 CREATE OR REPLACE FUNCTION workflows_sub_run(p_parent_step uuid)
 RETURNS TABLE (workflow_id uuid, status text, result jsonb, error jsonb, reported boolean) LANGUAGE sql STABLE AS $$
     SELECT w.id, w.status, w.result, w.error, w.finished_at IS NOT NULL AND (
-        EXISTS (SELECT 1 FROM workflows_stepattempt a
-                WHERE a.step_id = p_parent_step AND a.outcome <> 'waited' AND a.finished_at > w.finished_at)
+        w.status IN ('failed', 'cancelled') AND EXISTS (
+            SELECT 1 FROM workflows_stepattempt a
+            WHERE a.step_id = p_parent_step AND a.outcome NOT IN ('waited', 'lost') AND a.finished_at > w.finished_at)
         OR EXISTS (SELECT 1 FROM workflows_step s WHERE s.id = p_parent_step AND s.restarted_at > w.finished_at))
     FROM workflows_workflow w WHERE w.parent_step_id = p_parent_step ORDER BY w.id DESC LIMIT 1
 $$;
