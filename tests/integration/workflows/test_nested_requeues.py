@@ -15,7 +15,7 @@ from apps.workflows.services import workflow_pause, workflow_resume
 from tests.integration.conftest import Hand
 from tests.integration.workflows.letters import PERMANENT, fresh, requeue
 from tests.integration.workflows.test_nested_costs import until_somebody_waits
-from tests.integration.workflows.test_pausing_nested_runs import Beside, run_admitted
+from tests.integration.workflows.test_pausing_nested_runs import Beside
 from tests.integration.workflows.worker import OneThread
 
 Submit = Callable[..., Workflow]
@@ -60,7 +60,7 @@ def test_a_run_that_is_requeued_under_a_paused_one_is_paused(submit: Submit, ten
     """And goes on with it."""
     worker, outer = OneThread(), submit("outer_failing")
     while not DeadLetter.objects.exists():
-        run_admitted(worker)
+        worker.run_admitted()
     inner = Workflow.objects.get(parent_id=outer.pk)
     workflow_pause(outer.pk)
     assert requeue().requeued == 1
@@ -74,7 +74,7 @@ def test_a_run_that_is_requeued_under_a_paused_one_is_paused(submit: Submit, ten
 def test_a_run_that_was_cancelled_with_the_one_above_is_made_anew(submit: Submit, hand: Hand) -> None:
     """That was no fault of its step, which does not fail of it where another element is requeued."""
     worker, outer = OneThread(), submit("outer_each", {"items": [1, 1]})
-    run_admitted(worker)
+    worker.run_admitted()
     hand.finish(hand.claim_next(), outcome=PERMANENT)
     worker.executor.run(*hand.admit(1)[0])
     assert (fresh(outer).status, wake_parents()) == ("failed", 1)
@@ -98,7 +98,7 @@ def test_a_run_that_was_told_less_is_made_anew(submit: Submit, hand: Hand) -> No
 def test_a_result_that_was_there_already_is_not_paid_for_again(submit: Submit, hand: Hand) -> None:
     """Where the one above ended before its step had taken it."""
     worker, outer = OneThread(), submit("outer_each", {"items": [1, 1]})
-    run_admitted(worker)
+    worker.run_admitted()
     hand.finish(hand.claim_next(), outcome=PERMANENT)
     hints = hand.admit(2)
     beside = Workflow.objects.filter(parent_id=outer.pk).order_by("pk").last()

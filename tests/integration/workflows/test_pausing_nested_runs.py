@@ -43,12 +43,6 @@ class Meanwhile(DatabaseStepRuns):
         return super().start(step, type_, workflow_input)
 
 
-def run_admitted(worker: OneThread) -> None:
-    """All that is ready, once."""
-    for hint in worker.hand.admit():
-        worker.executor.run(*hint)
-
-
 def status_of(run: Workflow) -> str:
     """As it is by now."""
     return Workflow.objects.get(pk=run.pk).status
@@ -73,7 +67,7 @@ class Beside(threading.Thread):
 def nested(submit: Submit, tenant: Tenant) -> tuple[Workflow, Workflow]:
     """A run, and the one that its step has started."""
     outer = submit("outer", {"output": {"count": 2}})
-    run_admitted(OneThread())
+    OneThread().run_admitted()
     return outer, Workflow.objects.get(parent_id=outer.pk)
 
 
@@ -92,18 +86,24 @@ def test_a_run_that_is_started_under_a_paused_one_is_paused(submit: Submit, tena
     assert [event.data["status"] for event in told] == ["paused", "running", "succeeded"]
 
 
-def test_a_start_waits_for_a_pause_that_is_under_way(submit: Submit, tenant: Tenant) -> None:
-    """It never slips in between the pause and the look for what the run has started."""
+def started_during(act: Callable[[uuid.UUID], Any], submit: Submit) -> Workflow:
+    """A run whose step starts another while this is done to it, and has to wait for that."""
     reached, go_on = threading.Event(), threading.Event()
     worker = OneThread(runs=Meanwhile(lambda _: (reached.set(), go_on.wait(10))))
     outer = submit("outer", {"output": {"count": 2}})
-    beside = Beside(lambda: run_admitted(worker))
+    beside = Beside(worker.run_admitted)
     assert reached.wait(10)
     with transaction.atomic():
-        workflow_pause(outer.pk)
+        act(outer.pk)
         go_on.set()
         until_somebody_waits()
     beside.join()
+    return outer
+
+
+def test_a_start_waits_for_a_pause_that_is_under_way(submit: Submit, tenant: Tenant) -> None:
+    """It never slips in between the pause and the look for what the run has started."""
+    outer = started_during(workflow_pause, submit)
     assert Workflow.objects.get(parent_id=outer.pk).status == "paused"
 
 
@@ -113,13 +113,13 @@ def test_a_run_two_levels_below_that_is_started_during_the_pause_is_paused(
     """The pause has come to the run in between when one of its steps starts another."""
     worker = OneThread()
     outer = submit("endless_nesting")
-    run_admitted(worker)
+    worker.run_admitted()
     between = Workflow.objects.get(parent_id=outer.pk)
     with transaction.atomic():
         Workflow.objects.select_for_update(no_key=True).get(pk=between.pk)
         beside = Beside(lambda: workflow_pause(outer.pk))
         until_somebody_waits()
-        run_admitted(worker)
+        worker.run_admitted()
         deepest = Workflow.objects.get(parent_id=between.pk)
         assert (status_of(outer), deepest.status) == ("paused", "running")
     beside.join()
@@ -153,16 +153,7 @@ def test_a_step_of_a_run_that_was_cancelled_starts_none(submit: Submit, tenant: 
 
 def test_a_start_waits_for_a_cancel_that_is_under_way(submit: Submit, tenant: Tenant) -> None:
     """And does not come then."""
-    reached, go_on = threading.Event(), threading.Event()
-    worker = OneThread(runs=Meanwhile(lambda _: (reached.set(), go_on.wait(10))))
-    outer = submit("outer", {"output": {"count": 2}})
-    beside = Beside(lambda: run_admitted(worker))
-    assert reached.wait(10)
-    with transaction.atomic():
-        workflow_cancel(outer.pk)
-        go_on.set()
-        until_somebody_waits()
-    beside.join()
+    outer = started_during(workflow_cancel, submit)
     assert (status_of(outer), Workflow.objects.count()) == ("cancelled", 1)
 
 
@@ -179,7 +170,7 @@ def test_an_attempt_that_was_taken_away_starts_none(
 
     worker = OneThread(runs=Meanwhile(take_away))
     outer = submit("outer", {"output": {"count": 2}})
-    run_admitted(worker)
+    worker.run_admitted()
     assert (status_of(outer), Workflow.objects.count()) == ("running", 1)
 
 
@@ -187,8 +178,8 @@ def test_an_attempt_that_was_taken_away_starts_none(
 def three_levels(submit: Submit, tenant: Tenant) -> list[Workflow]:
     """A run, the one that its step has started, and the one that a step of that one has."""
     outer, worker = submit("endless_nesting"), OneThread(continues=False)
-    run_admitted(worker)
-    run_admitted(worker)
+    worker.run_admitted()
+    worker.run_admitted()
     return [outer, *Workflow.objects.filter(root_id=outer.pk).order_by("depth")]
 
 

@@ -42,8 +42,7 @@ def test_a_step_runs_a_workflow_and_hands_its_result_on(submit: Submit, worker: 
 def test_a_step_holds_no_slot_while_its_workflow_runs(submit: Submit, worker: OneThread) -> None:
     """It waits, and says for what."""
     workflow = submit("outer", {"output": {"count": 1}})
-    for hint in worker.hand.admit():
-        worker.executor.run(*hint)
+    worker.run_admitted()
     step = Step.objects.get(workflow=workflow, node="inner")
     assert (step.status, step.waiting_for) == ("waiting", "workflow")
     assert wake_parents() == 0
@@ -53,8 +52,7 @@ def test_a_step_holds_no_slot_while_its_workflow_runs(submit: Submit, worker: On
 def test_a_run_that_ends_before_its_step_waits_is_noticed(submit: Submit, worker: OneThread) -> None:
     """Its end found nobody waiting; the dispatcher does."""
     workflow = submit("outer", {"output": {"count": 1}})
-    for hint in worker.hand.admit():
-        worker.executor.run(*hint)
+    worker.run_admitted()
     step = Step.objects.filter(workflow=workflow, node="inner")
     step.update(status="blocked", waiting_for=None)
     worker.work()
@@ -83,20 +81,15 @@ def test_a_worker_that_is_lost_with_the_result_makes_no_second_run(
 ) -> None:
     """It had come for it and told nobody: the next attempt finds the same, and nothing is paid twice."""
     workflow = submit(type_, {"output": {"count": 1}})
-    _run_admitted(worker)
+    worker.run_admitted()
     while child_of(workflow).finished_at is None:
-        _run_admitted(worker)
+        worker.run_admitted()
     lost = worker.hand.claim_next()
     assert lost.workflow_id == workflow.pk
     expire(lost)
     assert recover() == 1
     assert worker.done(workflow).status == ends
     assert child_of(workflow).status == ends
-
-
-def _run_admitted(worker: OneThread) -> None:
-    for hint in worker.hand.admit():
-        worker.executor.run(*hint)
 
 
 def test_a_requeue_of_both_goes_on_with_the_run_that_there_is(submit: Submit, worker: OneThread) -> None:
@@ -121,8 +114,7 @@ def test_runs_are_nested_only_so_deep(submit: Submit, worker: OneThread) -> None
 def test_what_a_run_has_started_is_cancelled_with_it(submit: Submit, worker: OneThread) -> None:
     """The dispatcher sees to it."""
     workflow = submit("outer", {"output": {"count": 1}})
-    for hint in worker.hand.admit():
-        worker.executor.run(*hint)
+    worker.run_admitted()
     workflow_cancel(workflow.pk)
     assert wake_parents() == 1
     assert child_of(workflow).status == "cancelled"
@@ -132,8 +124,7 @@ def test_what_a_run_has_started_is_cancelled_with_it(submit: Submit, worker: One
 def test_what_a_run_has_started_pauses_and_goes_on_with_it(submit: Submit, worker: OneThread) -> None:
     """Nothing of it starts in between."""
     workflow = submit("outer", {"output": {"count": 1}})
-    for hint in worker.hand.admit():
-        worker.executor.run(*hint)
+    worker.run_admitted()
     workflow_pause(workflow.pk)
     worker.work()
     assert child_of(workflow).status == "paused"
@@ -144,8 +135,7 @@ def test_what_a_run_has_started_pauses_and_goes_on_with_it(submit: Submit, worke
 def test_a_child_ends_at_its_parents_deadline(submit: Submit, worker: OneThread) -> None:
     """With it, and its step does not wait for ever."""
     workflow = submit("outer", {"output": {"count": 1}})
-    for hint in worker.hand.admit():
-        worker.executor.run(*hint)
+    worker.run_admitted()
     Workflow.objects.update(deadline_at="2020-01-01T00:00:00Z")
     assert end_overdue_workflows() == 2
     workflow.refresh_from_db()

@@ -52,10 +52,11 @@ class OneThread:
 
     def work(self) -> None:
         """Runs steps until none is ready."""
-        while dispatching.wake_due() + dispatching.wake_parents() + self._run_admitted():
+        while dispatching.wake_due() + dispatching.wake_parents() + self.run_admitted():
             pass
 
-    def _run_admitted(self) -> int:
+    def run_admitted(self) -> int:
+        """Runs what has room now, once; returns how many steps."""
         hints = self.hand.admit()
         self.most_active = max(self.most_active, len(hints))
         for hint in hints:
